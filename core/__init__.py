@@ -1,0 +1,1 @@
+"""Footplate without its console: configuration, runs, data, models and training."""

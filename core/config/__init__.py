@@ -1,0 +1,1 @@
+"""What to run: sections, phases and presets, valid before a process starts."""

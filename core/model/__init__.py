@@ -1,0 +1,1 @@
+"""Weights: building, loading, reading packed documents, generating."""

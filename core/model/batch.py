@@ -1,0 +1,67 @@
+"""Packed documents: the one form in which tokens reach a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Documents laid end to end in one row.
+
+    Shapes: input_ids, targets and position_ids are (1, tokens) int64; boundaries is (documents + 1,) int32, from 0 to
+    the number of tokens, on the device of the others; lengths holds the same as Python numbers, one a document.
+    `targets[0, t]` is the token to be predicted from position t, or -100 where the loss does not count: it is already
+    shifted, and -100 at the last token of a document unless its successor may be predicted. `position_ids` restarts
+    at each document. `rows` names what is inside, for messages.
+    """
+
+    input_ids: Tensor
+    targets: Tensor
+    position_ids: Tensor
+    boundaries: Tensor
+    lengths: tuple[int, ...]
+    rows: tuple[int, ...] = ()
+
+    def to(self, device: torch.device) -> PackedBatch:
+        """Return the same batch on `device`."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            position_ids=self.position_ids.to(device, non_blocking=True),
+            boundaries=self.boundaries.to(device, non_blocking=True),
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, none of which is padding."""
+        return self.input_ids.shape[1]
+
+    @property
+    def target_tokens(self) -> int:
+        """Number of tokens that the loss counts."""
+        return int((self.targets != IGNORED).sum())
+
+
+def packed(documents: list[list[int]], targets: list[list[int]], *, rows: tuple[int, ...] = ()) -> PackedBatch:
+    """Return documents laid end to end, each with its own targets (already shifted, -100 where not counted)."""
+    lengths = tuple(len(document) for document in documents)
+    boundaries = torch.zeros(len(lengths) + 1, dtype=torch.int32)
+    boundaries[1:] = torch.tensor(lengths, dtype=torch.int32).cumsum(0)
+    flat = [token for document in documents for token in document]
+    flat_targets = [target for document in targets for target in document]
+    positions = [position for length in lengths for position in range(length)]
+    return PackedBatch(
+        input_ids=torch.tensor([flat], dtype=torch.int64),
+        targets=torch.tensor([flat_targets], dtype=torch.int64),
+        position_ids=torch.tensor([positions], dtype=torch.int64),
+        boundaries=boundaries,
+        lengths=lengths,
+        rows=rows,
+    )

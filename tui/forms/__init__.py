@@ -1,0 +1,1 @@
+"""A pydantic model as a form."""

@@ -1,0 +1,1 @@
+"""What the console reads from run directories and the machine."""

@@ -1,0 +1,1 @@
+"""Parts of screens that take data and know no file."""
