@@ -1,0 +1,44 @@
+"""What a step minimises: counts of the items that a loss averages over, and the SUM of the loss over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from core.model.batch import PackedBatch
+from core.model.reading import Reading, next_token_loss
+
+B_contra = TypeVar("B_contra", contravariant=True)
+
+
+class Objective(Protocol[B_contra]):
+    """A loss of one or more terms; the engine divides each by the count of the whole step and adds them by weight."""
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weight of each term."""
+
+    def count(self, batch: B_contra) -> tuple[int, ...]:
+        """How many items each term averages over in this micro-batch; known without the model."""
+
+    def __call__(self, model: PreTrainedModel, batch: B_contra) -> tuple[Tensor, ...]:
+        """The SUM of each term over its items, with the graph."""
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """Cross entropy of the next token, over the tokens that count (Radford et al. 2018, equation 1)."""
+
+    reading: Reading
+    weights: tuple[float, ...] = (1.0,)
+
+    def count(self, batch: PackedBatch) -> tuple[int, ...]:
+        """Return the number of target tokens."""
+        return (batch.target_tokens,)
+
+    def __call__(self, model: PreTrainedModel, batch: PackedBatch) -> tuple[Tensor, ...]:
+        """Return the sum of -log p(target) in nats over the target tokens."""
+        return (next_token_loss(model, self.reading, batch),)
