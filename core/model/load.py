@@ -1,0 +1,129 @@
+"""Models from numbers, from folders and from names: built or loaded in float32, ready to train."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, assert_never
+
+import torch
+
+from core.config.model import GGUFModel, Model, PretrainedModel, RunModel, ScratchModel
+from core.errors import UsageError
+
+
+def build_model(model: Model, *, folder: Path | None, vocabulary_size: int, end_token_id: int, seed: int) -> Any:
+    """Return the model of a configuration as a transformers causal language model on the CPU.
+
+    Weights are float32, training flags are set, the cache is off. Fresh weights are drawn from `seed`, and the global
+    random generators stay where they were. `folder` is what `resolve_model` returned.
+    Raises: UsageError where the folder holds no such model, or fewer embeddings than the tokenizer has tokens.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        match model:
+            case ScratchModel():
+                built = _fresh(model, vocabulary_size=vocabulary_size, end_token_id=end_token_id)
+            case PretrainedModel() | GGUFModel() | RunModel():
+                assert folder is not None
+                built = load_folder(folder)
+            case _:
+                assert_never(model)
+    _check_vocabulary(built, vocabulary_size)
+    built.config.use_cache = False
+    built.train()
+    if model.gradient_checkpointing:
+        built.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return built
+
+
+def load_folder(folder: Path) -> Any:
+    """Return the causal language model in `folder`, in float32 and evaluation mode.
+
+    Raises: UsageError for a folder without config.json or safetensors, with code of its own, or with weights missing.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+        raise UsageError(
+            f"{folder} holds no model: config.json and weights as .safetensors are needed",
+            hint="Weights as .bin are pickles and are not read: convert them with their own tools first.",
+        )
+    try:
+        loaded, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        raise UsageError(
+            f"the model in {folder} cannot be loaded: {error}",
+            hint="Code that comes with a model is never run; the architecture must be one that transformers has.",
+        ) from error
+    absent = sorted(map(str, report["missing_keys"])) + sorted(map(str, report["mismatched_keys"]))
+    if absent:
+        raise UsageError(
+            f"the weights in {folder} lack {len(absent)} tensors of {type(loaded).__name__}, such as {absent[0]}",
+            hint="The folder may hold another kind of model, or a download may be incomplete.",
+        )
+    return loaded
+
+
+def _fresh(model: ScratchModel, *, vocabulary_size: int, end_token_id: int) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    config = _llama if model.architecture == "llama" else _gpt2
+    common = {
+        "vocab_size": vocabulary_size,
+        "use_cache": False,
+        "bos_token_id": None,
+        "eos_token_id": end_token_id,
+        "pad_token_id": end_token_id,
+    }
+    return AutoModelForCausalLM.from_config(config(model, common), dtype=torch.float32)
+
+
+def _llama(model: ScratchModel, common: dict[str, Any]) -> Any:
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        **common,
+        hidden_size=model.hidden_size,
+        intermediate_size=model.feed_forward_size or 64 * math.ceil(model.hidden_size * 8 / 3 / 64),
+        num_hidden_layers=model.layers,
+        num_attention_heads=model.heads,
+        num_key_value_heads=model.key_value_heads or model.heads,
+        max_position_embeddings=model.context_length,
+        rope_parameters={"rope_type": "default", "rope_theta": model.rope_theta},
+        tie_word_embeddings=model.tie_embeddings,
+        attention_dropout=model.dropout,
+    )
+
+
+def _gpt2(model: ScratchModel, common: dict[str, Any]) -> Any:
+    from transformers import GPT2Config
+
+    return GPT2Config(
+        **common,
+        n_embd=model.hidden_size,
+        n_inner=model.feed_forward_size,
+        n_layer=model.layers,
+        n_head=model.heads,
+        n_positions=model.context_length,
+        tie_word_embeddings=model.tie_embeddings,
+        attn_pdrop=model.dropout,
+        embd_pdrop=model.dropout,
+        resid_pdrop=model.dropout,
+    )
+
+
+def _check_vocabulary(model: Any, vocabulary_size: int) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if vocabulary_size > rows:
+        raise UsageError(
+            f"the tokenizer has {vocabulary_size} tokens, the model embeds {rows}: ids from {rows} on have no row",
+            hint="Use the tokenizer that belongs to the model (data.tokenizer.kind: model).",
+        )

@@ -1,0 +1,206 @@
+"""What a model can do is found out by equality when it is loaded, never by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.config.model import AttentionChoice
+from core.errors import UsageError
+from core.model.attention import register_documents_attention
+from core.model.batch import PackedBatch, packed
+from core.model.head import HeadKind, head_logits, head_parameters
+from core.model.reading import Packing, Reading, all_logits, hidden_states
+
+_TOKENS = 64
+_HEAD_TOKENS = 16
+_TOLERANCE = 1e-4
+"""Largest difference, as a share of the largest logit. Two right orders of float32 sums differed by up to 5e-6 over
+196 model types; reading one document into another moves logits by 1e-3 and more."""
+_TOLERANCE_HALF = 5e-2
+"""The same under bf16 or fp16, whose steps are 2^-8 and 2^-11 of a value."""
+_CLARITY = 10
+"""A leak must stand out by this factor over the tolerance, else the check could not have seen it."""
+
+
+def verify_reading(
+    model: Any, attention: AttentionChoice, *, autocast: torch.dtype | None = None, chunk: int = 256
+) -> Reading:
+    """Return how `model` reads packed documents rightly, and leave it set to that attention.
+
+    Short documents packed and apart must have the same logits; the head by hand must have the model's own. Training
+    flags and random generators are as before afterwards. `autocast` is the type that training will compute in: where
+    it picks another kernel (on CUDA) the check runs under it.
+    Raises: UsageError where the attention that was asked for does not hold for this model.
+    """
+    register_documents_attention()
+    with _undisturbed(model), torch.no_grad():
+        batch = _documents(model)
+        apart = _Apart.of(model, batch)
+        failures: list[str] = []
+        for name, packing in _candidates(attention):
+            reading = Reading(packing=packing, head="stub", attention=name, chunk=chunk)
+            failure = _failure(model, reading, batch, apart, autocast)
+            if not failure:
+                return replace(reading, head=_verified_head(model, reading))
+            failures.append(f"{name} with {packing}: {failure}")
+    raise UsageError(
+        f"attention {attention!r} does not hold for {type(model).__name__} ({'; '.join(failures)})",
+        hint=_advice(model, attention),
+    )
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """Logits of each document alone, and of all of them read as one document."""
+
+    right: Tensor
+    leaked: Tensor
+
+    @classmethod
+    def of(cls, model: Any, batch: PackedBatch) -> _Apart:
+        alone = [
+            model(input_ids=part, use_cache=False).logits[0] for part in torch.split(batch.input_ids, batch.lengths, 1)
+        ]
+        right = torch.cat(alone).float()
+        start = batch.lengths[0]
+        joined = model(input_ids=batch.input_ids[:, : start + batch.lengths[1]], use_cache=False).logits[0].float()
+        return cls(right=right, leaked=joined[start:])
+
+
+def _candidates(attention: AttentionChoice) -> list[tuple[str, Packing]]:
+    match attention:
+        case "auto":
+            return [
+                ("documents", "documents"),
+                ("sdpa", "dense"),
+                ("eager", "dense"),
+                ("sdpa", "unpacked"),
+                ("eager", "unpacked"),
+            ]
+        case "documents" | "flash_attention_2":
+            return [(attention, "documents")]
+        case "sdpa" | "eager":
+            return [(attention, "dense"), (attention, "unpacked")]
+
+
+def _failure(model: Any, reading: Reading, batch: PackedBatch, apart: _Apart, autocast: torch.dtype | None) -> str:
+    """Return why this reading is wrong, or "" where it is right."""
+    try:
+        model.set_attn_implementation(reading.attention)
+        if model.config._attn_implementation != reading.attention:  # some models only log, and stay as they were
+            return f"the model stays with {model.config._attn_implementation}"
+        difference = _difference(all_logits(model, reading, batch), apart.right)
+        if autocast is not None and batch.input_ids.is_cuda:
+            with torch.autocast("cuda", dtype=autocast):
+                half = _difference(all_logits(model, reading, batch), apart.right)
+            if not half <= _TOLERANCE_HALF:
+                return f"packed and apart differ by {half:.1e} of the largest logit under {autocast}"
+    except (NotImplementedError, ImportError, ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
+        return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    if not difference <= _TOLERANCE:
+        return f"packed and apart differ by {difference:.1e} of the largest logit"
+    return "" if reading.packing == "unpacked" else _unclear(batch, apart)
+
+
+def _unclear(batch: PackedBatch, apart: _Apart) -> str:
+    second = apart.right[batch.lengths[0] :][: len(apart.leaked)]
+    leak = _difference(apart.leaked, second)
+    if leak < _TOLERANCE * _CLARITY:
+        return f"an earlier document would move the logits by only {leak:.1e}, too little to tell"
+    return ""
+
+
+def _difference(found: Tensor, right: Tensor) -> float:
+    return ((found.float() - right).abs().max() / right.abs().max().clamp_min(1e-30)).item()
+
+
+def _documents(model: Any) -> PackedBatch:
+    limit = min(_TOKENS, getattr(model.config, "max_position_embeddings", None) or _TOKENS)
+    generator = torch.Generator().manual_seed(17)
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    lengths = limit // 3, limit // 3 + 1, 1, limit // 4
+    documents = [torch.randint(vocabulary, (length,), generator=generator).tolist() for length in lengths]
+    return packed(documents, documents).to(model.get_input_embeddings().weight.device)
+
+
+def _verified_head(model: Any, reading: Reading) -> HeadKind:
+    whole = _documents(model)
+    ids = whole.input_ids[0, :_HEAD_TOKENS].tolist()
+    row = packed([ids], [ids]).to(whole.input_ids.device)
+    right = all_logits(model, reading, row)
+    hidden = hidden_states(model, reading, row)
+    for kind in _CHUNKED_HEADS:
+        if _is_right_head(model, kind, hidden, right):
+            return kind
+    kept = torch.tensor([1, 4, 7], device=right.device)
+    try:
+        logits = model(input_ids=row.input_ids, use_cache=False, logits_to_keep=kept).logits[0]
+    except TypeError:  # 11 of 185 classes do not know the keyword
+        logits = right
+    if logits.shape[0] == len(kept) and _difference(logits, right[kept].float()) <= _TOLERANCE:
+        return "keep"
+    raise UsageError(
+        f"no way was found to compute the logits of {type(model).__name__} at chosen positions",
+        hint="Use another model, or one of its forms that is a plain decoder with a language head.",
+    )
+
+
+_CHUNKED_HEADS: tuple[Literal["stub", "linear"], ...] = ("stub", "linear")
+
+
+def _is_right_head(model: Any, kind: Literal["stub", "linear"], hidden: Tensor, right: Tensor) -> bool:
+    try:
+        with torch.enable_grad():
+            logits = head_logits(model, kind)(hidden.detach().requires_grad_())
+    except (TypeError, ValueError, AttributeError, RuntimeError, KeyError, NotImplementedError):
+        return False
+    known = {id(parameter) for parameter in head_parameters(model)}
+    return (
+        logits.shape == right.shape
+        and _difference(logits.detach(), right.float()) <= _TOLERANCE
+        and all(id(leaf) in known for leaf in _parameters_behind(logits))
+    )
+
+
+def _parameters_behind(result: Tensor) -> Iterator[Tensor]:
+    """Yield the parameters whose gradients a backward pass from `result` would reach."""
+    waiting, seen = [result.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, nn.Parameter):
+            yield variable
+        waiting.extend(further for further, _ in node.next_functions)
+
+
+def _advice(model: Any, attention: AttentionChoice) -> str:
+    try:
+        holds = verify_reading(model, "auto") if attention != "auto" else None
+    except UsageError:
+        holds = None
+    if holds is None:
+        return "No way of packing was found that this model honours: set data.pack to false, or use another model."
+    return f"Set model.attention to auto: this model reads rightly with {holds.attention} ({holds.packing})."
+
+
+@contextmanager
+def _undisturbed(model: Any) -> Iterator[None]:
+    """Run the block in evaluation mode, and put every training flag and the random generators back."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
