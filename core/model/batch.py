@@ -18,7 +18,8 @@ class PackedBatch:
     the number of tokens, on the device of the others; lengths holds the same as Python numbers, one a document.
     `targets[0, t]` is the token to be predicted from position t, or -100 where the loss does not count: it is already
     shifted, and -100 at the last token of a document unless its successor may be predicted. `position_ids` restarts
-    at each document. `rows` names what is inside, for messages.
+    at each document. `rows` names what is inside, for messages. The last `padding` tokens are a document of their own
+    that no loss counts; it keeps the shape constant for compiled layers.
     """
 
     input_ids: Tensor
@@ -27,6 +28,7 @@ class PackedBatch:
     boundaries: Tensor
     lengths: tuple[int, ...]
     rows: tuple[int, ...] = ()
+    padding: int = 0
 
     def to(self, device: torch.device) -> PackedBatch:
         """Return the same batch on `device`."""
@@ -40,8 +42,8 @@ class PackedBatch:
 
     @property
     def tokens(self) -> int:
-        """Number of tokens, none of which is padding."""
-        return self.input_ids.shape[1]
+        """Number of tokens, without padding."""
+        return self.input_ids.shape[1] - self.padding
 
     @property
     def target_tokens(self) -> int:

@@ -22,10 +22,10 @@ class Objective(Protocol[B_contra]):
         """The weight of each term."""
 
     def count(self, batch: B_contra) -> tuple[int, ...]:
-        """How many items each term averages over in this micro-batch; known without the model."""
+        """Return how many items each term averages over in this micro-batch; known without the model."""
 
     def __call__(self, model: PreTrainedModel, batch: B_contra) -> tuple[Tensor, ...]:
-        """The SUM of each term over its items, with the graph."""
+        """Return the SUM of each term over its items, with the graph."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,51 @@
+"""Prepare: sources → documents → tokenizer → token shards on disk, with a manifest of hashes.
+
+The result lies in the run's `data/`; training phases name it with `data: {kind: run, run: NAME}`.
+"""
+
+from __future__ import annotations
+
+import time
+
+from core.config.phases import PrepareConfig
+from core.data.prepare import Interrupted, prepare
+from core.data.shards import read_manifest
+from core.run.events import Finished, Started, Stopped
+from core.run.session import Session
+from core.training.loop import Outcome
+
+
+def run(config: PrepareConfig, session: Session) -> Outcome:
+    """Prepare the data of `config` into the run's directory; made whole or not at all.
+
+    Raises: DataError, UsageError, StorageError.
+    """
+    begin = time.monotonic()
+    session.start(Started(phase="prepare", facts={"sources": len(config.data.sources), "kind": config.data.kind}))
+    if not (session.run.data / "manifest.json").is_file():
+        try:
+            with session.section("preparing"):
+                prepare(
+                    config.data,
+                    session.run.data,
+                    seed=config.seed,
+                    model_tokenizer=None,
+                    progress=session.progress,
+                    should_stop=lambda: session.leaving() is not None,
+                )
+        except Interrupted:
+            reason = session.leaving() or "asked"
+            session.emit(Stopped(step=0, reason=reason, message="nothing was kept; a resume begins again"))
+            return reason
+
+    manifest = read_manifest(session.run.data)
+    facts: dict[str, str | int | float | bool] = {
+        "data": str(session.run.data),
+        "seconds": round(time.monotonic() - begin, 1),
+        "vocabulary_size": int(manifest["vocabulary_size"]),
+    }
+    for split, counts in manifest["splits"].items():
+        facts[f"{split}_documents"] = int(counts["documents"])
+        facts[f"{split}_tokens"] = int(counts["tokens"])
+    session.emit(Finished(facts=facts))
+    return "finished"

@@ -1,0 +1,36 @@
+"""Pre-training: next-token prediction on documents.
+
+The textbook's loss (cross entropy of the shifted labels) with three changes: the mean is over all target tokens of the
+optimizer step and not over micro-batches, attention stays inside a document, and no target crosses a document's end.
+"""
+
+from __future__ import annotations
+
+from core.config.phases import PretrainConfig
+from core.data.prepare import Interrupted
+from core.data.shards import TokenShards
+from core.model.load import resolve_model
+from core.run.session import Session
+from core.training.batches import TextRows
+from core.training.loop import Outcome
+from core.training.next_token import Material, train
+from core.training.setup import left_before_training, prepared_tokens
+
+
+def run(config: PretrainConfig, session: Session, *, allow_inexact: bool) -> Outcome:
+    """Train the model of `config` on its documents, from the start or from the newest checkpoint."""
+    # 1. data: token shards, made now unless they lie in the cache or an earlier run made them
+    model_folder = resolve_model(config.model, session.run.home)
+    try:
+        tokens = prepared_tokens(config, session, kind="text", model=model_folder)
+    except Interrupted:
+        return left_before_training(session)
+
+    # 2. rows: the stream of documents cut into sequences
+    length, across = config.batch.sequence_length, config.data.attend_across_documents
+    rows = TextRows(TokenShards(tokens.folder, "train"), length=length, across=across)
+    held_out = TextRows(TokenShards(tokens.folder, "held_out"), length=length, across=across)
+
+    # 3. model, loop, export
+    material = Material(tokens, rows, held_out, template="none", model_folder=model_folder)
+    return train(config, session, material, allow_inexact=allow_inexact)

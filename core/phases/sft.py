@@ -1,0 +1,37 @@
+"""Supervised fine-tuning: next-token prediction on instructions and conversations.
+
+Beside the textbook's loop: the loss counts the responses only, their end-of-turn token included; several examples share
+a sequence without seeing one another (checked on this model when it is loaded); and the mean is over all response
+tokens of the optimizer step.
+"""
+
+from __future__ import annotations
+
+from core.config.phases import SFTConfig
+from core.data.prepare import Interrupted
+from core.data.shards import TokenShards
+from core.model.load import resolve_model
+from core.run.session import Session
+from core.training.batches import InstructionRows
+from core.training.loop import Outcome
+from core.training.next_token import Material, train
+from core.training.setup import left_before_training, prepared_tokens
+
+
+def run(config: SFTConfig, session: Session, *, allow_inexact: bool) -> Outcome:
+    """Fine-tune the model of `config` on its instructions, from the start or from the newest checkpoint."""
+    # 1. data: examples as tokens, with a mark on those that the loss counts
+    model_folder = resolve_model(config.model, session.run.home)
+    try:
+        tokens = prepared_tokens(config, session, kind="instructions", model=model_folder)
+    except Interrupted:
+        return left_before_training(session)
+
+    # 2. rows: examples packed into sequences
+    length, pack = config.batch.sequence_length, config.data.pack
+    rows = InstructionRows(TokenShards(tokens.folder, "train"), length=length, pack=pack)
+    held_out = InstructionRows(TokenShards(tokens.folder, "held_out"), length=length, pack=pack)
+
+    # 3. model, loop, export
+    material = Material(tokens, rows, held_out, template=str(tokens.manifest["template"]), model_folder=model_folder)
+    return train(config, session, material, allow_inexact=allow_inexact)

@@ -1,0 +1,175 @@
+"""Which rows a step takes, in an order that depends on the seed and the position alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.data.packing import best_fit
+from core.data.shards import TokenShards
+from core.model.batch import IGNORED, PackedBatch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence: documents end to end, with targets that are shifted already (-100 where the loss does not count).
+
+    Shapes: ids and targets are (tokens,); lengths has one entry a document and sums to tokens.
+    """
+
+    ids: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    lengths: tuple[int, ...]
+
+
+class Rows(Protocol):
+    """Sequences by number."""
+
+    def __len__(self) -> int:
+        """Return the number of sequences in an epoch."""
+
+    def __getitem__(self, index: int) -> Row:
+        """Return one sequence."""
+
+
+class TextRows:
+    """The stream of all documents, cut into sequences of equal length; the last one may be shorter.
+
+    A sequence that begins inside a document goes on with it; unless `across`, no token attends to an earlier document
+    or predicts the first token of the next one.
+    """
+
+    def __init__(self, shards: TokenShards, *, length: int, across: bool) -> None:
+        self._shards = shards
+        self._length = length
+        self._across = across
+        self._starts = np.asarray(shards.document_starts, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return max(0, -(-(self._shards.tokens - 1) // self._length))
+
+    def __getitem__(self, index: int) -> Row:
+        begin = index * self._length
+        stream = np.asarray(self._shards.stream(begin, min(begin + self._length + 1, self._shards.tokens)), np.int64)
+        ids, targets = stream[:-1], stream[1:].copy()
+        if self._across:
+            return Row(ids, targets, (len(ids),))
+        first, last = np.searchsorted(self._starts, [begin + 1, begin + len(ids) + 1])
+        cuts = self._starts[first:last] - begin  # where a document of this row begins, from 1 to the row's length
+        targets[cuts[cuts <= len(ids)] - 1] = IGNORED
+        edges = np.concatenate(([0], cuts[cuts < len(ids)], [len(ids)]))
+        return Row(ids, targets, tuple(int(length) for length in np.diff(edges)))
+
+
+class InstructionRows:
+    """Examples, several to a sequence by best fit or one each; the loss counts supervised tokens only."""
+
+    def __init__(self, shards: TokenShards, *, length: int, pack: bool) -> None:
+        self._shards = shards
+        lengths = [int(n) for n in shards.lengths]
+        self._packs = best_fit(lengths, length) if pack else [[index] for index in range(len(lengths))]
+
+    def __len__(self) -> int:
+        return len(self._packs)
+
+    def __getitem__(self, index: int) -> Row:
+        ids, targets, lengths = [], [], []
+        for example in self._packs[index]:
+            tokens, supervised = self._shards.document(example)
+            assert supervised is not None, "instruction shards carry a mask"
+            ids.append(np.asarray(tokens, np.int64))
+            shifted = np.full(len(tokens), IGNORED, np.int64)
+            counts = np.asarray(supervised[1:], bool)
+            shifted[:-1][counts] = ids[-1][1:][counts]
+            targets.append(shifted)
+            lengths.append(len(tokens))
+        return Row(np.concatenate(ids), np.concatenate(targets), tuple(lengths))
+
+
+def pack_rows(rows: Sequence[Row], *, numbers: tuple[int, ...], pad_to: int | None = None) -> PackedBatch:
+    """Return rows end to end as one micro-batch, padded to `pad_to` tokens where that is given."""
+    ids = np.concatenate([row.ids for row in rows])
+    targets = np.concatenate([row.targets for row in rows])
+    lengths = [length for row in rows for length in row.lengths]
+    padding = 0 if pad_to is None else pad_to - len(ids)
+    assert padding >= 0, "a row is longer than a sequence"
+    if padding:
+        ids = np.concatenate([ids, np.zeros(padding, np.int64)])
+        targets = np.concatenate([targets, np.full(padding, IGNORED, np.int64)])
+        lengths.append(padding)
+    edges = np.concatenate(([0], np.cumsum(lengths)))
+    positions = np.arange(len(ids)) - np.repeat(edges[:-1], lengths)
+    return PackedBatch(
+        input_ids=torch.from_numpy(ids)[None],
+        targets=torch.from_numpy(targets)[None],
+        position_ids=torch.from_numpy(positions)[None],
+        boundaries=torch.from_numpy(edges.astype(np.int32)),
+        lengths=tuple(lengths),
+        rows=numbers,
+        padding=padding,
+    )
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where in the data a run stands: the epoch, from 0, and how many of its rows were taken."""
+
+    epoch: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Deal:
+    """How rows are dealt out: sequences a step and a micro-batch, the seed of the order, tokens to pad to."""
+
+    size: int
+    micro_size: int
+    seed: int
+    pad_to: int | None = None
+
+
+class Batches:
+    """The micro-batches of one step after another, in a new order each epoch, without end.
+
+    A step may begin in one epoch and end in the next, so that each has the same number of sequences.
+    """
+
+    def __init__(self, rows: Rows, deal: Deal, *, cursor: Cursor | None = None) -> None:
+        self._rows = rows
+        self._deal = deal
+        self.cursor = cursor or Cursor()
+        self._order_epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def next_step(self) -> list[PackedBatch]:
+        """Return the next step's micro-batches and move the cursor behind them."""
+        numbers = [self._take() for _ in range(self._deal.size)]
+        size = self._deal.micro_size
+        groups = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
+        return [
+            pack_rows([self._rows[n] for n in group], numbers=tuple(group), pad_to=self._deal.pad_to)
+            for group in groups
+        ]
+
+    def _take(self) -> int:
+        epoch, position = self.cursor.epoch, self.cursor.position
+        if epoch != self._order_epoch:
+            self._order = np.random.default_rng([self._deal.seed, epoch]).permutation(len(self._rows))
+            self._order_epoch = epoch
+        number = int(self._order[position])
+        ends = position + 1 == len(self._rows)
+        self.cursor = Cursor(epoch + 1, 0) if ends else Cursor(epoch, position + 1)
+        return number
+
+
+def in_order(rows: Rows, *, micro_size: int, limit: int | None, pad_to: int | None = None) -> Iterator[PackedBatch]:
+    """Yield every row once, in order, `micro_size` at a time; only the first `limit` rows where that is given."""
+    count = len(rows) if limit is None else min(limit, len(rows))
+    for begin in range(0, count, micro_size):
+        numbers = tuple(range(begin, min(begin + micro_size, count)))
+        yield pack_rows([rows[n] for n in numbers], numbers=numbers, pad_to=pad_to)

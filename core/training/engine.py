@@ -1,0 +1,160 @@
+"""The one place that knows devices, precision and the optimizer; `step` is one update of the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from core.config.optimization import AdamW
+from core.model.batch import PackedBatch
+from core.training.device import Dtype, autocast
+from core.training.objectives import Objective
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one call of `Engine.step` did.
+
+    loss: sum of the terms by weight, each divided by its count over the whole step. grad_norm: of the whole gradient,
+    before clipping, after unscaling. refusal: why nothing was applied, "" where the step was. is_overflow: the refusal
+    is fp16's loss scale being too large, which the scaler has halved.
+    """
+
+    loss: float
+    grad_norm: float
+    tokens: int
+    refusal: str = ""
+    is_overflow: bool = False
+
+    @property
+    def applied(self) -> bool:
+        """Whether the parameters moved."""
+        return not self.refusal
+
+
+class Engine:
+    """One trainable model, its optimizer and the device that both live on."""
+
+    def __init__(self, model: PreTrainedModel, optimizer: AdamW, *, device: torch.device, dtype: Dtype) -> None:
+        assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad), "weights stay in float32"
+        self.model = model
+        self.device = device
+        self.dtype = dtype
+        self._max_grad_norm = optimizer.max_grad_norm
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.AdamW(
+            decay_groups(model, weight_decay=optimizer.weight_decay),
+            lr=0.0,
+            betas=optimizer.betas,
+            eps=optimizer.epsilon,
+            fused=True,
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "fp16")
+
+    def call(self, function: Callable[Concatenate[PreTrainedModel, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `function` on the model under this engine's precision: the only way to the model."""
+        with autocast(self.device, self.dtype):
+            return function(self.model, *args, **kwargs)
+
+    def step(
+        self, micro_batches: Sequence[PackedBatch], objective: Objective[PackedBatch], *, learning_rate: float
+    ) -> StepResult:
+        """Accumulate the gradient of all micro-batches and apply it, or refuse and leave everything as it was.
+
+        Each loss term is divided by its count over the whole step, so the result does not depend on how the rows are
+        dealt out over micro-batches (https://huggingface.co/blog/gradient_accumulation).
+        """
+        tokens = sum(batch.tokens for batch in micro_batches)
+        counts = [sum(column) for column in zip(*(objective.count(batch) for batch in micro_batches), strict=True)]
+        if not any(counts):
+            return StepResult(0.0, 0.0, tokens, refusal="no token of this step counts for the loss")
+        losses = [self._backward(batch, objective, counts) for batch in micro_batches]
+        total = torch.stack(losses).tolist()  # the one wait for the device before the gradient's norm
+        loss = math.fsum(total)
+        if not math.isfinite(loss):
+            self.optimizer.zero_grad()
+            return StepResult(loss, math.nan, tokens, refusal=_name_batch(micro_batches, total))
+        return self._apply(loss, tokens, learning_rate=learning_rate)
+
+    def _backward(self, batch: PackedBatch, objective: Objective[PackedBatch], counts: Sequence[int]) -> Tensor:
+        terms = self.call(objective, batch.to(self.device))
+        parts = zip(objective.weights, terms, counts, strict=True)
+        loss = torch.stack([weight * term / max(count, 1) for weight, term, count in parts]).sum()
+        self.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def _apply(self, loss: float, tokens: int, *, learning_rate: float) -> StepResult:
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        grad_norm = float(norm)
+        if not math.isfinite(grad_norm):
+            refusal = self._name_gradient()
+            if self.scaler.is_enabled():
+                scale = self.scaler.get_scale()
+                self.scaler.step(self.optimizer)  # applies nothing: unscale_ found the overflow
+                self.scaler.update()
+                refusal += f"; loss scale {scale:g} halved to {self.scaler.get_scale():g}"
+            self.optimizer.zero_grad()
+            return StepResult(loss, grad_norm, tokens, refusal=refusal, is_overflow=self.scaler.is_enabled())
+        if self._max_grad_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters.values(), self._max_grad_norm, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        return StepResult(loss, grad_norm, tokens)
+
+    def _name_gradient(self) -> str:
+        for name, parameter in self.parameters.items():
+            if parameter.grad is not None and not parameter.grad.isfinite().all():
+                kind = "NaN" if parameter.grad.isnan().any() else "infinite"
+                return f"the gradient of {name} is {kind}"
+        return "the norm of the gradient overflows"
+
+    def optimizer_tensors(self) -> dict[str, Tensor]:
+        """Return the optimizer's state by parameter name: NAME/exp_avg, NAME/exp_avg_sq, NAME/step."""
+        return {
+            f"{name}/{key}": value
+            for name, parameter in self.parameters.items()
+            for key, value in self.optimizer.state[parameter].items()
+        }
+
+    def load_optimizer_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `optimizer_tensors` gave; hyper-parameters come from the configuration, not from here."""
+        for name, parameter in self.parameters.items():
+            state: dict[str, Any] = {}
+            for key in ("exp_avg", "exp_avg_sq", "step"):
+                if (tensor := tensors.get(f"{name}/{key}")) is not None:
+                    state[key] = tensor.to(parameter.device).clone()
+            if state:
+                self.optimizer.state[parameter] = state
+
+
+def decay_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
+    """Return two parameter groups: matrices with weight decay; norms, biases and embeddings without.
+
+    Each trainable parameter is in one group, tied ones once (as an embedding).
+    """
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trainable if p.ndim >= 2 and id(p) not in embeddings]
+    kept = [p for p in trainable if p.ndim < 2 or id(p) in embeddings]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _name_batch(micro_batches: Sequence[PackedBatch], losses: Sequence[float]) -> str:
+    index = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), 0)
+    rows = ", ".join(str(row) for row in micro_batches[index].rows[:8])
+    return f"the loss of micro-batch {index} (rows {rows}) is {losses[index]}"

@@ -1,0 +1,156 @@
+"""What pre-training and supervised fine-tuning share: next-token prediction on rows, from model to export.
+
+The phases differ in where rows come from and which targets count; from there on the work is the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from core.config.phases import PretrainConfig, SFTConfig
+from core.model.compile import compile_layers
+from core.model.load import build_model
+from core.model.reading import Reading, verify_reading
+from core.run.events import Evaluated, Sampled, Started
+from core.run.session import Session
+from core.training.batches import Batches, Deal, Rows
+from core.training.device import choose_device, device_name, resolve_dtype
+from core.training.engine import Engine
+from core.training.evaluate import evaluate
+from core.training.loop import Outcome, Work, fit
+from core.training.objectives import NextToken
+from core.training.resume import fingerprint
+from core.training.sample import sample
+from core.training.setup import (
+    SERIES,
+    Tokens,
+    check_space,
+    export,
+    owed_at,
+    planned_steps,
+    resume,
+    seed_everything,
+)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a phase brings: its tokens on disk, its rows, and how a sampling prompt becomes tokens."""
+
+    tokens: Tokens
+    train: Rows
+    held_out: Rows
+    template: str
+    model_folder: Path | None
+
+
+def train(config: PretrainConfig | SFTConfig, session: Session, material: Material, *, allow_inexact: bool) -> Outcome:
+    """Train on the rows of `material`, from the start or from the newest checkpoint, and export the model."""
+    begin = time.monotonic()
+    tokens, batch = material.tokens, config.batch
+    steps = planned_steps(config, len(material.train))
+
+    # 1. model, objective, optimizer
+    device = choose_device()
+    dtype = resolve_dtype(config.precision, device)
+    seed_everything(config)
+    with session.section("loading"):
+        model, reading = _model(config, material, device=device)
+        engine = Engine(model, config.optimizer, device=device, dtype=dtype)
+    objective = NextToken(reading)
+
+    # 2. the order of the data, and where in it this attempt begins
+    pad_to = batch.micro_size * batch.sequence_length if config.model.compile else None
+    batches = Batches(material.train, Deal(batch.size, batch.micro_size, seed=config.seed, pad_to=pad_to))
+    marks = fingerprint(config, data_digest=tokens.digest, device=device, dtype=dtype)
+    facts = _facts(config, engine, reading, material)
+    session.start(Started(phase=config.phase, steps=steps, series=SERIES, facts=facts))
+    position = resume(session, engine, batches, marks, allow_inexact=allow_inexact)
+    check_space(session, engine, keep=config.cadence.keep_checkpoints)
+
+    # 3. train
+    def evaluate_now() -> Evaluated | None:
+        return evaluate(
+            engine,
+            objective,
+            material.held_out,
+            micro_size=batch.micro_size,
+            limit=config.cadence.evaluate_sequences,
+            step=position.step,
+            is_leaving=lambda: session.leaving() is not None,
+        )
+
+    def sample_now() -> list[Sampled]:
+        folder, seed = tokens.folder / "tokenizer", config.seed
+        return sample(engine, folder, config.sampling, seed=seed, step=position.step, template=material.template)
+
+    outcome = fit(
+        Work(
+            session=session,
+            config=config,
+            engine=engine,
+            objective=objective,
+            batches=batches,
+            steps=steps,
+            position=position,
+            marks=marks,
+            evaluate=evaluate_now if len(material.held_out) else None,
+            sample=sample_now,
+            owed=owed_at(session, config, step=position.step, steps=steps),
+        )
+    )
+
+    # 4. export
+    if outcome == "finished":
+        export(session, engine, tokens, step=position.step, begin=begin)
+    return outcome
+
+
+def _model(
+    config: PretrainConfig | SFTConfig, material: Material, *, device: torch.device
+) -> tuple[PreTrainedModel, Reading]:
+    """Return the model on its device, and how it reads packed documents, as checked on this very model."""
+    manifest = material.tokens.manifest
+    model = build_model(
+        config.model,
+        folder=material.model_folder,
+        vocabulary_size=int(manifest["vocabulary_size"]),
+        end_token_id=int(manifest["end_token_id"]),
+        seed=config.seed,
+    )
+    model.to(device)
+    reading = verify_reading(model, config.model.attention)
+    if config.model.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if config.model.compile:
+        compile_layers(model)
+    model.train()
+    return model, reading
+
+
+def _facts(
+    config: PretrainConfig | SFTConfig, engine: Engine, reading: Reading, material: Material
+) -> Mapping[str, str | int | float | bool]:
+    batch = config.batch
+    return {
+        "device": device_name(engine.device),
+        "dtype": engine.dtype,
+        "threads": torch.get_num_threads(),
+        "parameters": sum(p.numel() for p in engine.parameters.values()),
+        "packing": reading.packing,
+        "accumulation": batch.size // batch.micro_size,
+        "tokens_per_step": batch.size * batch.sequence_length,
+        "train_sequences": len(material.train),
+        "held_out_sequences": len(material.held_out),
+        "train_tokens": int(material.tokens.manifest["splits"]["train"]["tokens"]),
+        "vocabulary_size": int(material.tokens.manifest["vocabulary_size"]),
+        "max_grad_norm": config.optimizer.max_grad_norm or 0.0,
+        "torch": torch.__version__,
+    }
+

@@ -1,0 +1,173 @@
+"""What a run must remember to go on exactly, and what must not have changed meanwhile."""
+
+from __future__ import annotations
+
+import platform
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.config.phases import PretrainConfig, SFTConfig
+from core.errors import CheckpointError
+from core.training.batches import Batches, Cursor
+from core.training.checkpoint import Snapshot
+from core.training.device import device_name
+from core.training.engine import Engine
+
+FREE_SECTIONS = frozenset({"about", "cadence", "sampling"})
+EXTENSIBLE = frozenset({"config.schedule.steps", "config.schedule.epochs"})
+VERSIONED = ("torch", "transformers", "numpy", "footplate")
+
+
+@dataclass
+class Position:
+    """How far a run has come: updates applied, tokens taken, steps refused in a row, since when it is inexact."""
+
+    step: int = 0
+    tokens: int = 0
+    refused_in_a_row: int = 0
+    inexact_since: int | None = None
+
+
+def fingerprint(
+    config: PretrainConfig | SFTConfig, *, data_digest: str, device: torch.device, dtype: str
+) -> dict[str, Any]:
+    """Return all on which the bits of the next step depend, by name, besides what a checkpoint holds."""
+    values = config.model_dump(mode="json")
+    kept = {key: value for key, value in values.items() if key not in FREE_SECTIONS}
+    return {
+        **_flat(kept, "config"),
+        "data.digest": data_digest,
+        "device": device_name(device),
+        "dtype": dtype,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{f"version.{name}": version(name) for name in VERSIONED},
+    }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return what makes the continuation inexact, and what only makes it longer or shorter, as words."""
+    breaking, extending = [], []
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name, "nothing"), now.get(name, "nothing")
+        if old != new:
+            words = f"{name.removeprefix('config.')}: {old} → {new}"
+            (extending if name in EXTENSIBLE else breaking).append(words)
+    return breaking, extending
+
+
+def capture(engine: Engine, batches: Batches, position: Position, marks: Mapping[str, Any]) -> Snapshot:
+    """Return the state of a run between two steps."""
+    numpy_state: Any = np.random.get_state(legacy=False)
+    kind, keys, place = numpy_state["bit_generator"], numpy_state["state"]["key"], numpy_state["state"]["pos"]
+    python = random.getstate()
+    state = {
+        "tokens": position.tokens,
+        "refused_in_a_row": position.refused_in_a_row,
+        "inexact_since": position.inexact_since,
+        "cursor": {"epoch": batches.cursor.epoch, "position": batches.cursor.position},
+        "scaler": engine.scaler.state_dict(),
+        "python": [python[0], list(python[1]), python[2]],
+        "numpy": [
+            kind, keys.tolist(), int(place), int(numpy_state["has_gauss"]), float(numpy_state["gauss"]).hex()
+        ],
+    }  # fmt: skip
+    return Snapshot(
+        position.step,
+        {
+            "model": dict(engine.parameters),
+            "optimizer": engine.optimizer_tensors(),
+            "generators": _generators(engine.device),
+        },
+        state,
+        marks,
+    )
+
+
+def restore(snapshot: Snapshot, engine: Engine, batches: Batches) -> Position:
+    """Put everything back where `capture` found it; missing pieces are left as they are (see `missing_pieces`)."""
+    state = snapshot.state
+    with torch.no_grad():
+        for name, tensor in snapshot.tensors.get("model", {}).items():
+            engine.parameters[name].copy_(tensor)
+    engine.load_optimizer_tensors(dict(snapshot.tensors.get("optimizer", {})))
+    if "scaler" in state and engine.scaler.is_enabled():
+        engine.scaler.load_state_dict(state["scaler"])
+    if "cursor" in state:
+        batches.cursor = Cursor(int(state["cursor"]["epoch"]), int(state["cursor"]["position"]))
+    _restore_generators(snapshot, engine.device)
+    return Position(
+        step=snapshot.step,
+        tokens=int(state.get("tokens", 0)),
+        refused_in_a_row=int(state.get("refused_in_a_row", 0)),
+        inexact_since=state.get("inexact_since"),
+    )
+
+
+def missing_pieces(snapshot: Snapshot, engine: Engine) -> list[str]:
+    """Name each piece of state that this run needs and the checkpoint lacks or contradicts.
+
+    Raises: CheckpointError where parameters are missing or have other shapes, without which nothing can go on.
+    """
+    _check_parameters(snapshot, engine)
+    state_names = ("cursor", "python", "numpy", "tokens")
+    missing = [f"{name} in state.json" for name in state_names if name not in snapshot.state]
+    scaler = snapshot.state.get("scaler")
+    if engine.scaler.is_enabled() and not (scaler and "_growth_tracker" in scaler):
+        missing.append("scaler in state.json")
+    optimizer = snapshot.tensors.get("optimizer", {})
+    for name, parameter in engine.parameters.items() if snapshot.step else ():
+        for key in ("exp_avg", "exp_avg_sq", "step"):
+            tensor = optimizer.get(f"{name}/{key}")
+            if tensor is None or (key != "step" and tensor.shape != parameter.shape):
+                missing.append(f"{name}/{key} in optimizer.safetensors")
+    needed = {"torch"} | ({"cuda"} if engine.device.type == "cuda" else set())
+    absent = needed - snapshot.tensors.get("generators", {}).keys()
+    missing += [f"{name} in generators.safetensors" for name in sorted(absent)]
+    return missing
+
+
+def _check_parameters(snapshot: Snapshot, engine: Engine) -> None:
+    saved = snapshot.tensors.get("model", {})
+    wrong = [n for n, p in engine.parameters.items() if n not in saved or saved[n].shape != p.shape]
+    wrong += [name for name in saved if name not in engine.parameters]
+    if wrong:
+        raise CheckpointError(
+            f"the checkpoint of step {snapshot.step} does not hold this model: {len(wrong)} parameters differ, "
+            f"the first is {wrong[0]}",
+            hint="A run goes on with the model that it was started with.",
+        )
+
+
+def _generators(device: torch.device) -> dict[str, Tensor]:
+    states = {"torch": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _restore_generators(snapshot: Snapshot, device: torch.device) -> None:
+    generators = snapshot.tensors.get("generators", {})
+    if "torch" in generators:
+        torch.set_rng_state(generators["torch"])
+    if "cuda" in generators and device.type == "cuda":
+        torch.cuda.set_rng_state(generators["cuda"], device)
+    if "python" in snapshot.state:
+        kind, words, gauss = snapshot.state["python"]
+        random.setstate((kind, tuple(words), gauss))
+    if "numpy" in snapshot.state:
+        kind, keys, place, has_gauss, gauss = snapshot.state["numpy"]
+        np.random.set_state((kind, np.asarray(keys, np.uint32), place, has_gauss, float.fromhex(gauss)))
+
+
+def _flat(value: Any, prefix: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {name: leaf for key, inner in value.items() for name, leaf in _flat(inner, f"{prefix}.{key}").items()}
+    return {prefix: value}

@@ -1,0 +1,199 @@
+"""What training phases do before their first step and after their last."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.config.data import PreparedData
+from core.config.phases import PretrainConfig, SFTConfig
+from core.data.prepare import cache_key, prepare
+from core.data.shards import read_manifest
+from core.errors import CheckpointError, DataError, StorageError, UsageError
+from core.model.load import save_model
+from core.run.event_log import EventReader
+from core.run.events import Evaluated, Finished, Notice, Resumed, Sampled, Series, Stopped
+from core.run.runs import find_run
+from core.run.session import Session
+from core.training.batches import Batches
+from core.training.checkpoint import load_newest
+from core.training.device import peak_memory_bytes
+from core.training.engine import Engine
+from core.training.loop import Outcome, due_at
+from core.training.resume import Position, changes, missing_pieces, restore
+
+SERIES = (
+    Series(name="train/loss", title="loss", unit="nats", panel="loss", lower_is_better=True),
+    Series(name="train/learning_rate", title="learning rate", panel="learning rate"),
+    Series(name="train/grad_norm", title="gradient norm", panel="gradient norm"),
+    Series(name="train/tokens_per_second", title="tokens per second", unit="tok/s", panel="tokens per second"),
+    Series(name="eval/loss", title="held-out loss", unit="nats", panel="loss", lower_is_better=True),
+    Series(name="eval/perplexity", title="held-out perplexity", panel="perplexity", lower_is_better=True),
+)
+
+
+def seed_everything(config: PretrainConfig | SFTConfig) -> None:
+    """Seed every generator, and choose algorithms that repeat."""
+    random.seed(config.seed)
+    np.random.seed(config.seed)
+    torch.manual_seed(config.seed)
+    torch.use_deterministic_algorithms(config.precision.deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it is for finding bugs, and costs a pass over memory
+
+
+def left_before_training(session: Session) -> Outcome:
+    """Say that the run left while it prepared its data, and why."""
+    reason = session.leaving() or "asked"
+    session.emit(Stopped(step=0, reason=reason, message="left while preparing the data; nothing was trained"))
+    return reason
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Prepared data of a training phase: its folder, its manifest, and the key of all that it was made from."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    key: str
+
+
+def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kind: str, model: Path | None) -> Tokens:
+    """Return the data of an earlier run, or prepare the sources now into a cache named by all that changes the result.
+
+    `model` is the folder of the phase's model, whose tokenizer `tokenizer: {kind: model}` takes.
+    Raises: Interrupted where the run is to leave meanwhile; DataError, UsageError.
+    """
+    if isinstance(config.data, PreparedData):
+        run = find_run(session.run.home, config.data.run)
+        if not (run.data / "manifest.json").is_file():
+            raise UsageError(f"data.run: {run.name} has no prepared data", hint="It must be a finished prepare run.")
+        folder = run.data
+    else:
+        key = cache_key(config.data, seed=config.seed, model_tokenizer=model)
+        folder = session.run.home.cache / "data" / key
+        if not (folder / "manifest.json").is_file():
+            with session.section("preparing"):
+                prepare(
+                    config.data,
+                    folder,
+                    seed=config.seed,
+                    model_tokenizer=model,
+                    progress=session.progress,
+                    should_stop=lambda: session.leaving() is not None,
+                )
+    manifest = read_manifest(folder)
+    if manifest["kind"] != kind:
+        raise DataError(f"{folder} holds {manifest['kind']}, this phase needs {kind}")
+    return Tokens(folder, manifest, str(manifest["digest"]))
+
+
+def check_space(session: Session, engine: Engine, *, keep: int) -> None:
+    """Refuse to start where the checkpoints that are to be kept could not be written.
+
+    Raises: StorageError with what is needed and what is there.
+    """
+    one = 3 * sum(p.numel() * p.element_size() for p in engine.parameters.values())
+    need, have = one * (keep + 1) + one // 3, shutil.disk_usage(session.run.path).free
+    if need > have:
+        raise StorageError(
+            f"{keep + 1} checkpoints and the model take {need / 1e9:.2f} GB, the disk has {have / 1e9:.2f} GB",
+            hint="Free some space, or lower cadence.keep_checkpoints.",
+        )
+
+
+def resume(
+    session: Session, engine: Engine, batches: Batches, marks: Mapping[str, Any], *, allow_inexact: bool
+) -> Position:
+    """Return where to begin: at 0, or where the newest whole checkpoint says, which is then put back.
+
+    Raises: CheckpointError where the continuation would not be exact and that was not allowed.
+    """
+    if session.attempt == 1:
+        return Position()
+    loaded = load_newest(session.run)
+    if loaded is None:
+        session.emit(Resumed(step=0, checkpoint="", notes=("no checkpoint was made before; begins again at step 0",)))
+        return Position()
+    breaking, extending = changes(loaded.snapshot.fingerprint, marks)
+    missing = [f"missing: {name}" for name in missing_pieces(loaded.snapshot, engine)]
+    if (breaking or missing) and not allow_inexact:
+        raise CheckpointError(
+            f"{loaded.path.name} cannot be continued exactly:\n    " + "\n    ".join(breaking + missing),
+            hint="Undo the change, or `footplate resume --allow-inexact`, which marks the run for ever.",
+        )
+    position = restore(loaded.snapshot, engine, batches)
+    if breaking or missing:
+        position.inexact_since = position.inexact_since if position.inexact_since is not None else position.step
+    notes = (*loaded.set_aside, *breaking, *missing, *extending)
+    exact = position.inexact_since is None
+    session.emit(Resumed(step=position.step, checkpoint=loaded.path.name, exact=exact, notes=notes))
+    for words in loaded.set_aside:
+        session.emit(Notice(level="warning", code="checkpoint_set_aside", message=words, step=position.step))
+    if position.inexact_since is not None:
+        message = f"this run is not exact since step {position.inexact_since}"
+        session.emit(Notice(level="warning", code="inexact", message=message, step=position.step))
+    return position
+
+
+def owed_at(session: Session, config: PretrainConfig | SFTConfig, *, step: int, steps: int) -> frozenset[str]:
+    """Return what the cadence asked for at the step of the checkpoint and an earlier attempt did not come to."""
+    if session.attempt == 1 or step == 0:
+        return frozenset()
+    done: set[str] = set()
+    reader = EventReader(session.run.events)
+    while events := reader.read():
+        for event in events:
+            if isinstance(event, Resumed) and event.step < step:
+                done.clear()  # what came before was trained again
+            if isinstance(event, Evaluated | Sampled) and event.step == step:
+                done.add("evaluate" if isinstance(event, Evaluated) else "sample")
+    return frozenset(due_at(step, steps, config=config) - {"save"} - done)
+
+
+def planned_steps(config: PretrainConfig | SFTConfig, rows: int) -> int:
+    """Return the number of steps: as configured, or for so many epochs of `rows` sequences.
+
+    Raises: DataError without rows; UsageError where the warm-up is as long as the run.
+    """
+    if rows == 0:
+        raise DataError("the training split has no sequence", hint="Give more data, or a smaller held_out_fraction.")
+    schedule = config.schedule
+    steps = schedule.steps or max(1, math.ceil(rows * (schedule.epochs or 1) / config.batch.size))
+    if schedule.warmup_steps >= steps:
+        raise UsageError(
+            f"schedule.warmup_steps is {schedule.warmup_steps}, but {schedule.epochs} epochs are {steps} steps",
+            hint="The warm-up must be shorter than the run.",
+        )
+    return steps
+
+
+def export(session: Session, engine: Engine, tokens: Tokens, *, step: int, begin: float) -> None:
+    """Write the model with its tokenizer in the Hugging Face layout, and say that the run is finished."""
+    with session.section("saving"):
+        save_model(engine.model, tokens.folder / "tokenizer", session.run.model)
+    facts: dict[str, str | int | float | bool] = {
+        "model": str(session.run.model),
+        "seconds": round(time.monotonic() - begin, 1),
+        "peak_memory_bytes": peak_memory_bytes(engine.device),
+        "vocabulary_size": int(tokens.manifest["vocabulary_size"]),
+    }
+    facts.update(_last_evaluation(session))
+    session.emit(Finished(step=step, facts=facts))
+
+
+def _last_evaluation(session: Session) -> dict[str, float]:
+    reader, last = EventReader(session.run.events), {}
+    while events := reader.read():
+        for event in events:
+            if isinstance(event, Evaluated):
+                last = event.values
+    return dict(last)
