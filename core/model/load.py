@@ -10,6 +10,10 @@ import torch
 
 from core.config.model import GGUFModel, Model, PretrainedModel, RunModel, ScratchModel
 from core.errors import UsageError
+from core.model.resolve import resolve_model
+from core.model.save import save_model
+
+__all__ = ["build_model", "load_folder", "resolve_model", "save_model"]
 
 
 def build_model(model: Model, *, folder: Path | None, vocabulary_size: int, end_token_id: int, seed: int) -> Any:

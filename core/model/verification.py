@@ -65,7 +65,8 @@ class _Apart:
     @classmethod
     def of(cls, model: Any, batch: PackedBatch) -> _Apart:
         alone = [
-            model(input_ids=part, use_cache=False).logits[0] for part in torch.split(batch.input_ids, batch.lengths, 1)
+            model(input_ids=part, use_cache=False).logits[0]
+            for part in torch.split(batch.input_ids, [*batch.lengths], 1)
         ]
         right = torch.cat(alone).float()
         start = batch.lengths[0]
