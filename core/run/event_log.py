@@ -1,0 +1,355 @@
+"""Writes and reads events.jsonl."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.errors import UsageError
+from core.run.events import MAX_LINE_BYTES, AnyEvent, Notice, event_adapter
+from core.run.faults import fault
+from core.run.private import open_file, write_all
+
+SYNCED = frozenset({"started", "resumed", "checkpoint_saved", "stopped", "failed", "finished"})
+RING_EVENTS = 1000
+_TAIL_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
+_MAX_PROBLEMS = 200
+_RECENT = 4096
+
+
+@dataclass(frozen=True)
+class LogProblem:
+    """A place of the log that is not a record: byte offset, and what is wrong there."""
+
+    offset: int
+    reason: str
+
+
+class EventWriter:
+    """The only writer of a run's events.jsonl.
+
+    One write a line, appended. On opening, an incomplete last line (a writer that was killed, a lost power supply) is
+    copied to events.bad and cut off. A disk that is full or fails never raises: events wait in a bounded ring, and a
+    Notice `events_lost` says so once there is space.
+    """
+
+    def __init__(self, path: Path, attempt: int) -> None:
+        self._attempt = attempt
+        self._path = path
+        self._descriptor = open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        self._ring: deque[AnyEvent] = deque(maxlen=RING_EVENTS)
+        self._dropped = 0
+        self._blocked_since = ""
+        self._blocked_reason = ""
+        _repair(self._descriptor, path)
+        self.next_seq = _last_seq(self._descriptor) + 1
+
+    @property
+    def blocked(self) -> bool:
+        """Whether events wait for space on the disk."""
+        return bool(self._blocked_since)
+
+    def write(self, event: AnyEvent) -> AnyEvent:
+        """Write an event and return it with its envelope; synced at start, checkpoint, stop and error.
+
+        While the disk is full the event waits, and is returned with the seq -1.
+        """
+        stamped = event.model_copy(
+            update={
+                "attempt": self._attempt,
+                "wall": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "mono": round(time.monotonic(), 6),
+            }
+        )
+        if self.blocked and not self.flush():
+            self._keep(stamped)
+            return stamped
+        try:
+            return self._append(stamped)
+        except OSError as error:
+            self._blocked_since = stamped.wall
+            self._blocked_reason = error.strerror or str(error)
+            self._keep(stamped)
+            return stamped
+
+    def flush(self) -> bool:
+        """Try again to write what waits; return whether nothing waits any more."""
+        if not self.blocked:
+            return True
+        notice = Notice(
+            level="warning" if not self._dropped else "error",
+            code="events_lost",
+            message=f"The event log could not be written from {self._blocked_since} on ({self._blocked_reason}): "
+            f"{len(self._ring)} events follow late, {self._dropped} are lost.",
+            attempt=self._attempt,
+            wall=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            mono=round(time.monotonic(), 6),
+        )
+        try:
+            self._append(notice)
+            self._blocked_since = ""
+            self._dropped = 0
+            while self._ring:
+                self._append(self._ring[0])
+                self._ring.popleft()
+        except OSError as error:
+            self._blocked_since = self._blocked_since or notice.wall
+            self._blocked_reason = error.strerror or str(error)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Write what waits, sync and close."""
+        self.flush()
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self._blocked_reason = error.strerror or str(error)
+        os.close(self._descriptor)
+
+    def _keep(self, event: AnyEvent) -> None:
+        if len(self._ring) == RING_EVENTS:
+            self._dropped += 1
+        self._ring.append(event)
+
+    def _append(self, event: AnyEvent) -> AnyEvent:
+        numbered = event.model_copy(update={"seq": self.next_seq})
+        line = encode(numbered)
+        size = os.fstat(self._descriptor).st_size
+        fault("events.before_write")
+        try:
+            write_all(self._descriptor, line)
+        except OSError:
+            os.ftruncate(self._descriptor, size)  # a short write before the disk was full
+            raise
+        self.next_seq += 1
+        fault("events.after_write")
+        if event.type in SYNCED:
+            os.fsync(self._descriptor)
+        return numbered
+
+
+def encode(event: AnyEvent) -> bytes:
+    """Return an event as one line of at most 64 KiB; texts that are too long are cut, with a mark that says so."""
+    values = event.model_dump(mode="json")
+    limit = MAX_LINE_BYTES
+    while True:
+        line = json.dumps(_plain(values, limit), ensure_ascii=True, allow_nan=False, separators=(",", ":")) + "\n"
+        if len(line) <= MAX_LINE_BYTES:
+            return line.encode("ascii")
+        limit //= 2
+        assert limit > 0, "an event has more fields than fit a line"
+
+
+def _plain(value: object, limit: int) -> object:
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case str() if len(value) > limit:
+            return f"{value[:limit]}… [cut: {len(value) - limit} more characters]"
+        case dict():
+            return {key: _plain(entry, limit) for key, entry in value.items()}
+        case list() | tuple():
+            return [_plain(entry, limit) for entry in value]
+        case _:
+            return value
+
+
+def _repair(descriptor: int, path: Path) -> None:
+    size = os.fstat(descriptor).st_size
+    end = size
+    while end > 0:
+        start = max(0, end - _CHUNK_BYTES)
+        position = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if position >= 0:
+            end = start + position + 1
+            break
+        end = start
+    if end == size:
+        return
+    bad = open_file(path.with_name("events.bad"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        for start in range(end, size, _CHUNK_BYTES):
+            write_all(bad, os.pread(descriptor, min(_CHUNK_BYTES, size - start), start))
+        write_all(bad, b"\n")
+        os.fsync(bad)
+    finally:
+        os.close(bad)
+    os.ftruncate(descriptor, end)
+
+
+def _last_seq(descriptor: int) -> int:
+    """Return the highest seq of the tail, of the whole log where the tail has none, and -1 for an empty one."""
+    size = os.fstat(descriptor).st_size
+    start = max(0, size - _TAIL_BYTES)
+    found = _highest_seq(os.pread(descriptor, size - start, start))
+    while found < 0 and start > 0:
+        end, start = start + MAX_LINE_BYTES, max(0, start - _TAIL_BYTES)
+        found = _highest_seq(os.pread(descriptor, end - start, start))
+    return found
+
+
+def _highest_seq(data: bytes) -> int:
+    return max((_seq(record) for line in data.split(b"\n") for record in _records(line)[0]), default=-1)
+
+
+def _seq(record: dict[str, object]) -> int:
+    seq = record.get("seq")
+    return seq if isinstance(seq, int) and not isinstance(seq, bool) else -1
+
+
+class EventReader:
+    """Reads a run's events as they come: every whole record once, whatever stands between them.
+
+    What is no record is skipped and listed in `problems` (at most 200). Nothing that a file holds makes it raise.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.problems: list[LogProblem] = []
+        self._path = path
+        self._offset = 0
+        self._identity: tuple[int, int] | None = None
+        self._skipping = False
+        self._recent: deque[int] = deque(maxlen=_RECENT)
+        self._recent_set: set[int] = set()
+
+    def read(self, max_records: int = 2000) -> list[AnyEvent]:
+        """Return the next events, at most `max_records`; [] where there are none yet."""
+        try:
+            descriptor = open_file(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return []
+        except (OSError, UsageError) as error:
+            self._report(self._offset, str(error))
+            return []
+        try:
+            self._check_identity(descriptor)
+            return self._read(descriptor, max_records)
+        except OSError as error:
+            self._report(self._offset, str(error))
+            return []
+        finally:
+            os.close(descriptor)
+
+    def _check_identity(self, descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        identity = (found.st_dev, found.st_ino)
+        if self._identity is not None and (identity != self._identity or found.st_size < self._offset):
+            self._report(self._offset, "the log was replaced or cut; reading it from its beginning")
+            self._offset = 0
+            self._skipping = False
+            self._recent.clear()
+            self._recent_set.clear()
+        self._identity = identity
+
+    def _read(self, descriptor: int, max_records: int) -> list[AnyEvent]:
+        events: list[AnyEvent] = []
+        while len(events) < max_records:
+            chunk = os.pread(descriptor, _CHUNK_BYTES, self._offset)
+            end = chunk.find(b"\n")
+            if end < 0:
+                if len(chunk) > MAX_LINE_BYTES:
+                    self._skip(len(chunk))
+                    continue
+                break
+            start = 0
+            while end >= 0 and len(events) < max_records:
+                self._take(chunk[start:end], events)
+                self._offset += end + 1 - start
+                start, end = end + 1, chunk.find(b"\n", end + 1)
+        return events
+
+    def _skip(self, size: int) -> None:
+        if not self._skipping:
+            self._report(self._offset, f"a line is longer than {MAX_LINE_BYTES} bytes")
+        self._skipping = True
+        self._offset += size
+
+    def _take(self, line: bytes, events: list[AnyEvent]) -> None:
+        if self._skipping:
+            self._skipping = False
+            return
+        if len(line) >= MAX_LINE_BYTES:
+            self._report(self._offset, f"a line is longer than {MAX_LINE_BYTES} bytes")
+            return
+        records, reasons = _records(line)
+        for reason in reasons:
+            self._report(self._offset, reason)
+        for record in records:
+            try:
+                event: AnyEvent = event_adapter.validate_python(record)
+            except (ValidationError, RecursionError) as error:
+                self._report(self._offset, f"not an event of this version: {_first_line(error)}")
+                continue
+            if self._is_new(event.seq):
+                events.append(event)
+            else:
+                self._report(self._offset, f"seq {event.seq} stands there a second time")
+
+    def _is_new(self, seq: int) -> bool:
+        if seq in self._recent_set:
+            return False
+        if len(self._recent) == _RECENT:
+            self._recent_set.discard(self._recent[0])
+        self._recent.append(seq)
+        self._recent_set.add(seq)
+        return True
+
+    def _report(self, offset: int, reason: str) -> None:
+        problem = LogProblem(offset, reason)
+        if len(self.problems) < _MAX_PROBLEMS and problem not in self.problems[-1:]:
+            self.problems.append(problem)
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return type(error).__name__
+
+
+_decoder = json.JSONDecoder()
+
+
+def _records(line: bytes) -> tuple[list[dict[str, object]], list[str]]:
+    """Return the whole records of a line (several where lines were joined) and what else is there.
+
+    A record begins with {"v": ; inside a string its quotes would be escaped, so a text cannot forge one.
+    """
+    reasons: list[str] = []
+    data = line.strip(b"\r \t")
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = data[3:]
+    if data.startswith(b"\0"):
+        reasons.append("a block of zero bytes")
+        data = data.lstrip(b"\0")
+    records: list[dict[str, object]] = []
+    text = data.decode("utf-8", errors="surrogateescape")
+    position = 0
+    while position < len(text):
+        try:
+            value, end = _decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            reasons.append("not JSON")
+            end = text.find('{"v":', position + 1)
+            position = end if end >= 0 else len(text)
+            continue
+        if not isinstance(value, dict):
+            reasons.append("not a record")
+        elif any("\udc80" <= character <= "\udcff" for character in text[position:end]):
+            reasons.append("not UTF-8")
+        else:
+            records.append(value)
+        position = end
+    if len(records) > 1:
+        reasons.append(f"{len(records)} records in one line")
+    return records, reasons
