@@ -15,6 +15,7 @@ from typing import assert_never
 
 from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
 from core.errors import ExitCode, FootplateError, OutOfMemoryError, StorageError
+from core.run import faults
 from core.run.directory import RunDirectory
 from core.run.events import Failed
 from core.run.overrides import Resolved, resolved_config
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--attempt", type=int, required=True)
     options = parser.parse_args(arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
+    faults.activate(os.environ.get("FOOTPLATE_FAULT", ""))
     run = RunDirectory(options.run)
     resolved = resolved_config(run)
     session = Session.open(run, resolved.config, options.attempt)

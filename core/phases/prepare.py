@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 
 from core.config.phases import PrepareConfig
+from core.data.manifest import read_manifest
 from core.data.prepare import Interrupted, prepare
-from core.data.shards import read_manifest
 from core.run.events import Finished, Started, Stopped
 from core.run.session import Session
 from core.training.loop import Outcome
@@ -42,10 +42,10 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
     facts: dict[str, str | int | float | bool] = {
         "data": str(session.run.data),
         "seconds": round(time.monotonic() - begin, 1),
-        "vocabulary_size": int(manifest["vocabulary_size"]),
+        "vocabulary_size": manifest.vocabulary_size,
     }
-    for split, counts in manifest["splits"].items():
-        facts[f"{split}_documents"] = int(counts["documents"])
-        facts[f"{split}_tokens"] = int(counts["tokens"])
+    for split, counts in manifest.splits.items():
+        facts[f"{split}_documents"] = counts.documents
+        facts[f"{split}_tokens"] = counts.tokens
     session.emit(Finished(facts=facts))
     return "finished"

@@ -33,5 +33,5 @@ def run(config: SFTConfig, session: Session, *, allow_inexact: bool) -> Outcome:
     held_out = InstructionRows(TokenShards(tokens.folder, "held_out"), length=length, pack=pack)
 
     # 3. model, loop, export
-    material = Material(tokens, rows, held_out, template=str(tokens.manifest["template"]), model_folder=model_folder)
+    material = Material(tokens, rows, held_out, template=tokens.manifest.template, model_folder=model_folder)
     return train(config, session, material, allow_inexact=allow_inexact)

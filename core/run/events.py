@@ -40,7 +40,7 @@ class _Event(BaseModel):
 
 
 class Started(_Event):
-    """An attempt begins; first event of every attempt."""
+    """An attempt begins its work; only Progress of preparing data may come before it."""
 
     type: Literal["started"] = "started"
     phase: str

@@ -89,7 +89,7 @@ class Engine:
         terms = self.call(objective, batch.to(self.device))
         parts = zip(objective.weights, terms, counts, strict=True)
         loss = torch.stack([weight * term / max(count, 1) for weight, term, count in parts]).sum()
-        self.scaler.scale(loss).backward()
+        torch.autograd.backward(self.scaler.scale(loss))
         return loss.detach()
 
     def _apply(self, loss: float, tokens: int, *, learning_rate: float) -> StepResult:

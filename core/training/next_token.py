@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
@@ -16,11 +17,12 @@ from transformers import PreTrainedModel
 from core.config.phases import PretrainConfig, SFTConfig
 from core.model.compile import compile_layers
 from core.model.load import build_model
-from core.model.reading import Reading, verify_reading
+from core.model.reading import Reading
+from core.model.verification import verify_reading
 from core.run.events import Evaluated, Sampled, Started
 from core.run.session import Session
 from core.training.batches import Batches, Deal, Rows
-from core.training.device import choose_device, device_name, resolve_dtype
+from core.training.device import TORCH_DTYPES, Dtype, choose_device, device_name, resolve_dtype
 from core.training.engine import Engine
 from core.training.evaluate import evaluate
 from core.training.loop import Outcome, Work, fit
@@ -46,7 +48,7 @@ class Material:
     tokens: Tokens
     train: Rows
     held_out: Rows
-    template: str
+    template: Literal["none", "alpaca", "chat"]
     model_folder: Path | None
 
 
@@ -61,14 +63,14 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     dtype = resolve_dtype(config.precision, device)
     seed_everything(config)
     with session.section("loading"):
-        model, reading = _model(config, material, device=device)
+        model, reading = _model(config, material, device=device, dtype=dtype)
         engine = Engine(model, config.optimizer, device=device, dtype=dtype)
     objective = NextToken(reading)
 
     # 2. the order of the data, and where in it this attempt begins
     pad_to = batch.micro_size * batch.sequence_length if config.model.compile else None
     batches = Batches(material.train, Deal(batch.size, batch.micro_size, seed=config.seed, pad_to=pad_to))
-    marks = fingerprint(config, data_digest=tokens.digest, device=device, dtype=dtype)
+    marks = fingerprint(config, data_digest=tokens.manifest.digest, device=device, dtype=dtype)
     facts = _facts(config, engine, reading, material)
     session.start(Started(phase=config.phase, steps=steps, series=SERIES, facts=facts))
     position = resume(session, engine, batches, marks, allow_inexact=allow_inexact)
@@ -113,24 +115,23 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
 
 
 def _model(
-    config: PretrainConfig | SFTConfig, material: Material, *, device: torch.device
+    config: PretrainConfig | SFTConfig, material: Material, *, device: torch.device, dtype: Dtype
 ) -> tuple[PreTrainedModel, Reading]:
     """Return the model on its device, and how it reads packed documents, as checked on this very model."""
     manifest = material.tokens.manifest
     model = build_model(
         config.model,
         folder=material.model_folder,
-        vocabulary_size=int(manifest["vocabulary_size"]),
-        end_token_id=int(manifest["end_token_id"]),
+        vocabulary_size=manifest.vocabulary_size,
+        end_token_id=manifest.end_token_id,
         seed=config.seed,
     )
     model.to(device)
-    reading = verify_reading(model, config.model.attention)
-    if config.model.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # On CUDA half precision picks other attention kernels, so the check runs under it; on a CPU it does not.
+    autocast = TORCH_DTYPES[dtype] if device.type == "cuda" and dtype != "fp32" else None
+    reading = verify_reading(model, config.model.attention, autocast=autocast)
     if config.model.compile:
         compile_layers(model)
-    model.train()
     return model, reading
 
 
@@ -148,8 +149,8 @@ def _facts(
         "tokens_per_step": batch.size * batch.sequence_length,
         "train_sequences": len(material.train),
         "held_out_sequences": len(material.held_out),
-        "train_tokens": int(material.tokens.manifest["splits"]["train"]["tokens"]),
-        "vocabulary_size": int(material.tokens.manifest["vocabulary_size"]),
+        "train_tokens": material.tokens.manifest.train.tokens,
+        "vocabulary_size": material.tokens.manifest.vocabulary_size,
         "max_grad_norm": config.optimizer.max_grad_norm or 0.0,
         "torch": torch.__version__,
     }

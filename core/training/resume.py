@@ -54,7 +54,8 @@ def fingerprint(
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Return what makes the continuation inexact, and what only makes it longer or shorter, as words."""
-    breaking, extending = [], []
+    breaking: list[str] = []
+    extending: list[str] = []
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name, "nothing"), now.get(name, "nothing")
         if old != new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from core.config.cadence import Sampling
 from core.data.templates import render_prompt
@@ -12,7 +13,7 @@ from core.training.engine import Engine
 
 
 def sample(
-    engine: Engine, tokenizer: Path, sampling: Sampling, *, seed: int, step: int, template: str = "none"
+    engine: Engine, tokenizer: Path, sampling: Sampling, *, seed: int, step: int, template: Literal["none", "alpaca", "chat"]
 ) -> list[Sampled]:
     """Return a continuation of each prompt; the same for the same seed, step and parameters.
 

@@ -16,8 +16,9 @@ import torch
 
 from core.config.data import PreparedData
 from core.config.phases import PretrainConfig, SFTConfig
-from core.data.prepare import cache_key, prepare
-from core.data.shards import read_manifest
+from core.data.fingerprints import cache_key
+from core.data.manifest import Manifest, read_manifest
+from core.data.prepare import prepare
 from core.errors import CheckpointError, DataError, StorageError, UsageError
 from core.model.load import save_model
 from core.run.event_log import EventReader
@@ -47,7 +48,8 @@ def seed_everything(config: PretrainConfig | SFTConfig) -> None:
     np.random.seed(config.seed)
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(config.precision.deterministic)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it is for finding bugs, and costs a pass over memory
+    # It is for finding bugs, and costs a pass over memory. (A property of the module, which its types do not show.)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def left_before_training(session: Session) -> Outcome:
@@ -59,11 +61,10 @@ def left_before_training(session: Session) -> Outcome:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Prepared data of a training phase: its folder, its manifest, and the key of all that it was made from."""
+    """Prepared data of a training phase: its folder and its manifest."""
 
     folder: Path
-    manifest: Mapping[str, Any]
-    key: str
+    manifest: Manifest
 
 
 def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kind: str, model: Path | None) -> Tokens:
@@ -78,7 +79,7 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
             raise UsageError(f"data.run: {run.name} has no prepared data", hint="It must be a finished prepare run.")
         folder = run.data
     else:
-        key = cache_key(config.data, seed=config.seed, model_tokenizer=model)
+        key = cache_key(config.data, config.seed, model)
         folder = session.run.home.cache / "data" / key
         if not (folder / "manifest.json").is_file():
             with session.section("preparing"):
@@ -91,9 +92,9 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
                     should_stop=lambda: session.leaving() is not None,
                 )
     manifest = read_manifest(folder)
-    if manifest["kind"] != kind:
-        raise DataError(f"{folder} holds {manifest['kind']}, this phase needs {kind}")
-    return Tokens(folder, manifest, str(manifest["digest"]))
+    if manifest.kind != kind:
+        raise DataError(f"{folder} holds {manifest.kind}, this phase needs {kind}")
+    return Tokens(folder, manifest)
 
 
 def check_space(session: Session, engine: Engine, *, keep: int) -> None:
@@ -184,7 +185,7 @@ def export(session: Session, engine: Engine, tokens: Tokens, *, step: int, begin
         "model": str(session.run.model),
         "seconds": round(time.monotonic() - begin, 1),
         "peak_memory_bytes": peak_memory_bytes(engine.device),
-        "vocabulary_size": int(tokens.manifest["vocabulary_size"]),
+        "vocabulary_size": tokens.manifest.vocabulary_size,
     }
     facts.update(_last_evaluation(session))
     session.emit(Finished(step=step, facts=facts))
