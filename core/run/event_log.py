@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import time
 from collections import deque
@@ -14,9 +12,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.errors import UsageError
+from core.run.event_lines import encode, highest_seq, whole_records
 from core.run.events import MAX_LINE_BYTES, AnyEvent, Notice, event_adapter
 from core.run.faults import fault
 from core.run.private import open_file, write_all
+
+__all__ = ["EventReader", "EventWriter", "LogProblem", "encode"]
 
 SYNCED = frozenset({"started", "resumed", "checkpoint_saved", "stopped", "failed", "finished"})
 RING_EVENTS = 1000
@@ -138,32 +139,6 @@ class EventWriter:
         return numbered
 
 
-def encode(event: AnyEvent) -> bytes:
-    """Return an event as one line of at most 64 KiB; texts that are too long are cut, with a mark that says so."""
-    values = event.model_dump(mode="json")
-    limit = MAX_LINE_BYTES
-    while True:
-        line = json.dumps(_plain(values, limit), ensure_ascii=True, allow_nan=False, separators=(",", ":")) + "\n"
-        if len(line) <= MAX_LINE_BYTES:
-            return line.encode("ascii")
-        limit //= 2
-        assert limit > 0, "an event has more fields than fit a line"
-
-
-def _plain(value: object, limit: int) -> object:
-    match value:
-        case float() if not math.isfinite(value):
-            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        case str() if len(value) > limit:
-            return f"{value[:limit]}… [cut: {len(value) - limit} more characters]"
-        case dict():
-            return {key: _plain(entry, limit) for key, entry in value.items()}
-        case list() | tuple():
-            return [_plain(entry, limit) for entry in value]
-        case _:
-            return value
-
-
 def _repair(descriptor: int, path: Path) -> None:
     size = os.fstat(descriptor).st_size
     end = size
@@ -191,20 +166,11 @@ def _last_seq(descriptor: int) -> int:
     """Return the highest seq of the tail, of the whole log where the tail has none, and -1 for an empty one."""
     size = os.fstat(descriptor).st_size
     start = max(0, size - _TAIL_BYTES)
-    found = _highest_seq(os.pread(descriptor, size - start, start))
+    found = highest_seq(os.pread(descriptor, size - start, start))
     while found < 0 and start > 0:
         end, start = start + MAX_LINE_BYTES, max(0, start - _TAIL_BYTES)
-        found = _highest_seq(os.pread(descriptor, end - start, start))
+        found = highest_seq(os.pread(descriptor, end - start, start))
     return found
-
-
-def _highest_seq(data: bytes) -> int:
-    return max((_seq(record) for line in data.split(b"\n") for record in _records(line)[0]), default=-1)
-
-
-def _seq(record: dict[str, object]) -> int:
-    seq = record.get("seq")
-    return seq if isinstance(seq, int) and not isinstance(seq, bool) else -1
 
 
 class EventReader:
@@ -281,7 +247,7 @@ class EventReader:
         if len(line) >= MAX_LINE_BYTES:
             self._report(self._offset, f"a line is longer than {MAX_LINE_BYTES} bytes")
             return
-        records, reasons = _records(line)
+        records, reasons = whole_records(line)
         for reason in reasons:
             self._report(self._offset, reason)
         for record in records:
@@ -315,41 +281,3 @@ def _first_line(error: Exception) -> str:
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
     return type(error).__name__
-
-
-_decoder = json.JSONDecoder()
-
-
-def _records(line: bytes) -> tuple[list[dict[str, object]], list[str]]:
-    """Return the whole records of a line (several where lines were joined) and what else is there.
-
-    A record begins with {"v": ; inside a string its quotes would be escaped, so a text cannot forge one.
-    """
-    reasons: list[str] = []
-    data = line.strip(b"\r \t")
-    if data.startswith(b"\xef\xbb\xbf"):
-        data = data[3:]
-    if data.startswith(b"\0"):
-        reasons.append("a block of zero bytes")
-        data = data.lstrip(b"\0")
-    records: list[dict[str, object]] = []
-    text = data.decode("utf-8", errors="surrogateescape")
-    position = 0
-    while position < len(text):
-        try:
-            value, end = _decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            reasons.append("not JSON")
-            end = text.find('{"v":', position + 1)
-            position = end if end >= 0 else len(text)
-            continue
-        if not isinstance(value, dict):
-            reasons.append("not a record")
-        elif any("\udc80" <= character <= "\udcff" for character in text[position:end]):
-            reasons.append("not UTF-8")
-        else:
-            records.append(value)
-        position = end
-    if len(records) > 1:
-        reasons.append(f"{len(records)} records in one line")
-    return records, reasons

@@ -7,9 +7,7 @@ events. A second file has one row for every 64: the minimum of each column, then
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +17,8 @@ from numpy.typing import NDArray
 
 from core.errors import UsageError
 from core.run.directory import AttemptDirectory, RunDirectory
-from core.run.events import MAX_LINE_BYTES
 from core.run.faults import fault
+from core.run.marks import Marks
 from core.run.private import open_file, write_all
 
 Floats = NDArray[np.float64]
@@ -29,12 +27,6 @@ COLUMNS = ("seq", "step", "wall", "tokens")
 STEP = COLUMNS.index("step")
 LEVEL_ROWS = 64
 KEPT_BYTES = 8 << 20
-_SPARSE = "eval/"
-
-
-def dense(names: Sequence[str]) -> list[str]:
-    """Return the series that are columns of the metrics file, in their order."""
-    return [name for name in names if not name.startswith(_SPARSE)]
 
 
 class MetricsWriter:
@@ -120,82 +112,6 @@ def _level(groups: Floats) -> Floats:
 
 
 @dataclass
-class Mark:
-    """What the event log says about an attempt's rows.
-
-    `names` are the dense series, None until Started was seen; `resumed` is the step of its Resumed, None without one.
-    """
-
-    attempt: int
-    names: list[str] | None = None
-    resumed: int | None = None
-    has_steps: bool = False
-    """Whether the attempt has written something that is bound to a step."""
-
-
-class Marks:
-    """Finds Started and Resumed in the event log without reading the rest as JSON."""
-
-    # Inside a string the quotes would be escaped, so a text cannot forge one.
-    _PATTERN = re.compile(rb'"type": ?"(?:started|resumed|evaluated|sampled|checkpoint_saved)"')
-    _CHUNK_BYTES = 4 << 20
-
-    def __init__(self, path: Path) -> None:
-        self.found: dict[int, Mark] = {}
-        self._path = path
-        self._offset = 0
-
-    def refresh(self) -> None:
-        """Read on from where the last call ended."""
-        try:
-            descriptor = open_file(self._path, os.O_RDONLY)
-        except (OSError, UsageError):
-            return  # the reader of the events says what is wrong with the log
-        try:
-            if os.fstat(descriptor).st_size < self._offset:
-                self._offset = 0
-                self.found.clear()
-            while chunk := os.pread(descriptor, self._CHUNK_BYTES, self._offset):
-                end = chunk.rfind(b"\n") + 1
-                if not end:
-                    if len(chunk) <= MAX_LINE_BYTES:
-                        break
-                    end = len(chunk)
-                for match in self._PATTERN.finditer(chunk, 0, end):
-                    start = chunk.rfind(b"\n", 0, match.start()) + 1
-                    self._take(chunk[start : chunk.find(b"\n", match.end())])
-                self._offset += end
-        finally:
-            os.close(descriptor)
-
-    def _take(self, line: bytes) -> None:
-        try:
-            record = json.loads(line)
-            mark = self.found.setdefault(int(record["attempt"]), Mark(int(record["attempt"])))
-            match record["type"]:
-                case "started":
-                    mark.names = dense([str(series["name"]) for series in record["series"]])
-                case "resumed":
-                    mark.resumed = int(record["step"])
-                case _:
-                    mark.has_steps = True
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return  # a torn line; the reader of the events reports it
-
-    def last_step_of(self, attempt: int, *, with_rows: frozenset[int] = frozenset()) -> float:
-        """Return the last step of `attempt` that still counts: later attempts took up at an earlier one.
-
-        An attempt that did steps (`with_rows`: or has rows) without a Resumed began at step 0.
-        """
-        beyond = [
-            mark.resumed if mark.resumed is not None else 0
-            for mark in self.found.values()
-            if mark.attempt > attempt and (mark.resumed is not None or mark.has_steps or mark.attempt in with_rows)
-        ]
-        return min(beyond, default=float("inf"))
-
-
-@dataclass
 class _Rows:
     """The rows of one attempt, mapped; `kept` of them count."""
 
@@ -264,9 +180,8 @@ class MetricsReader:
                 rows = _Rows(attempt, mark.names, np.empty((0, width)), np.empty((0, 3 * width)))
                 self._rows[mark.attempt] = rows
             rows.refresh()
-        with_rows = frozenset(number for number, rows in self._rows.items() if len(rows.table))
         for number, rows in self._rows.items():
-            last = self._marks.last_step_of(number, with_rows=with_rows)
+            last = self._marks.last_step_of(number)
             total = len(rows.table)
             rows.kept = total if last == float("inf") else int(np.searchsorted(rows.table[:, STEP], last, "right"))
         shape = tuple(rows.kept for _, rows in sorted(self._rows.items()))

@@ -19,7 +19,8 @@ from core.run.control import Rejected, Request
 from core.run.directory import RunDirectory
 from core.run.event_log import EventWriter
 from core.run.events import AnyEvent, Notice, Progress, RequestHandled, Started
-from core.run.metrics import MetricsWriter, dense
+from core.run.marks import dense
+from core.run.metrics import MetricsWriter
 from core.run.private import make_folder
 from core.run.processes import boot_id
 from core.run.records import Heartbeat, write_heartbeat
