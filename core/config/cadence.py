@@ -12,15 +12,15 @@ from core.config.section import Section
 class Cadence(Section):
     """How often a run logs, evaluates, samples and saves."""
 
-    log_steps: int = Field(default=1, ge=1)
+    log_steps: int = Field(default=1, ge=1, le=1_000_000_000)
     """Write the training series every so many steps."""
-    evaluate_steps: int = Field(default=0, ge=0)
+    evaluate_steps: int = Field(default=0, ge=0, le=1_000_000_000)
     """Evaluate on the held-out split every so many steps, and at the end. 0: only at the end."""
-    evaluate_sequences: int | None = Field(default=None, ge=1)
+    evaluate_sequences: int | None = Field(default=None, ge=1, le=1_000_000_000)
     """Evaluate on at most so many sequences. Empty: the whole held-out split."""
-    sample_steps: int = Field(default=0, ge=0)
+    sample_steps: int = Field(default=0, ge=0, le=1_000_000_000)
     """Write text from the prompts every so many steps, and at the end. 0: only at the end."""
-    checkpoint_steps: int = Field(default=0, ge=0)
+    checkpoint_steps: int = Field(default=0, ge=0, le=1_000_000_000)
     """Save a checkpoint every so many steps, and at the end. 0: only at the end and when asked."""
     keep_checkpoints: int = Field(default=2, ge=2, le=10_000)
     """How many checkpoints to keep, the newest; pinned ones are kept besides."""

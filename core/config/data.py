@@ -65,7 +65,7 @@ class HubSource(Section):
     """Branch, tag or commit on the hub."""
     text_field: str = Field(default="text", min_length=1, max_length=255)
     """The column that holds the text."""
-    max_rows: int | None = Field(default=None, ge=1)
+    max_rows: int | None = Field(default=None, ge=1, le=10**12)
     """Stop after so many rows. Empty: all."""
 
 
@@ -82,7 +82,7 @@ class TrainedTokenizer(Section):
     """Number of tokens, the 256 bytes and the special tokens included."""
     special_tokens: list[str] = Field(default=[], max_length=1000)
     """Further special tokens besides <|endoftext|>."""
-    max_bytes: int = Field(default=50_000_000, ge=1000)
+    max_bytes: int = Field(default=50_000_000, ge=1000, le=10**12)
     """Train on at most so many bytes of text."""
 
 
@@ -128,7 +128,8 @@ class InstructionData(Section):
     tokenizer: Tokenizer = Field(default_factory=lambda: ModelTokenizer(kind="model"))
     """How text becomes tokens; the model's own unless stated."""
     format: Literal["auto", "alpaca", "messages"] = "auto"
-    """The shape of a row: alpaca (instruction, input, output) or messages (role and content); auto looks at the rows."""
+    """The shape of a row: alpaca (instruction, input, output) or messages (role and content); auto looks at the
+    rows."""
     template: Literal["auto", "alpaca", "chat"] = "auto"
     """How a row becomes text: the two Alpaca templates, or the tokenizer's chat template; auto takes chat where the
     tokenizer has one."""

@@ -19,14 +19,14 @@ class AdamW(Section):
     """Decay rates of the first and the second moment."""
     epsilon: float = Field(default=1e-8, gt=0, le=1)
     """Added to the root of the second moment."""
-    max_grad_norm: float | None = Field(default=1.0, gt=0)
+    max_grad_norm: float | None = Field(default=1.0, gt=0, le=1e9)
     """Clip the norm of the whole gradient to this. Empty: no clipping."""
 
 
 class _Schedule(Section):
     peak_learning_rate: float = Field(gt=0, le=10)
     """The highest learning rate."""
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=1_000_000_000)
     """Steps over which the learning rate rises to its peak; fewer than the steps of the run."""
     warmup_start: Literal["one", "zero"] = "one"
     """one: the first step has peak/warmup_steps. zero: the first step has 0."""
