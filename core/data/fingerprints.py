@@ -1,0 +1,137 @@
+"""What tells the content of sources and tokenizers, and the name that a cached preparation has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from core.config.data import (
+    HubSource,
+    InstructionData,
+    LoadedTokenizer,
+    ModelTokenizer,
+    Source,
+    StandardLibrarySource,
+    TextData,
+    TrainedTokenizer,
+)
+from core.data.manifest import VERSION, SourceFileRecord
+from core.data.read_files import library_folder
+from core.data.sources import source_files
+from core.data.tokenizer_files import TOKENIZER_FILES, locate_tokenizer
+from core.errors import UsageError
+
+_WHOLE_BYTES = 64 * 2**20
+_BLOCK_BYTES = 64 * 2**10
+_BLOCKS = 64
+# Fields that say how prepared tokens are laid into batches: they change nothing on disk.
+_NOT_PREPARED = {"pack", "attend_across_documents"}
+
+
+def cache_key(data: TextData | InstructionData, seed: int, model_tokenizer: Path | None) -> str:
+    """Return a name for a preparation: another one whenever something that changes its result changes.
+
+    That is every field of `data` but the paths and how batches are laid, the content of every source file, the
+    tokenizer's files, the seed, the versions of this format and of the tokenizers library. A dataset on the hub
+    counts with the commit that its revision has now.
+
+    Raises: UsageError, DataError where a source or the tokenizer is not there.
+    """
+    values = data.model_dump(mode="json", exclude=_NOT_PREPARED | {"sources", "tokenizer"})
+    values["sources"] = [_source_values(source) for source in data.sources]
+    values["tokenizer"] = _tokenizer_values(data, model_tokenizer)
+    values["seed"] = seed
+    values["versions"] = [VERSION, tokenizers.__version__]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def source_file_records(source: Source) -> list[SourceFileRecord]:
+    """Return name, size and fingerprint of each file that a source reads."""
+    files = source_files(source)
+    root = _root(source, files)
+    return [_record(path, path.relative_to(root).as_posix() if root else path.name) for path in files]
+
+
+def tokenizer_place(data: TextData | InstructionData, model_tokenizer: Path | None) -> Path | None:
+    """Return where the tokenizer of this data is; None where it is to be trained.
+
+    Raises: UsageError where it is nowhere, or the model has none.
+    """
+    match data.tokenizer:
+        case TrainedTokenizer():
+            return None
+        case LoadedTokenizer(path=path):
+            return locate_tokenizer(path)
+        case ModelTokenizer():
+            if model_tokenizer is None:
+                raise UsageError(
+                    "data.tokenizer.kind: expected a model that brings a tokenizer, found a model built from scratch",
+                    hint="Set data.tokenizer to kind: train, or kind: load with a path.",
+                )
+            return model_tokenizer
+
+
+def _source_values(source: Source) -> dict[str, Any]:
+    values = source.model_dump(mode="json", exclude={"path"})
+    values["files"] = [record.model_dump() for record in source_file_records(source)]
+    match source:
+        case HubSource() if not values["files"]:
+            values["commit"] = _commit(source)
+        case StandardLibrarySource():
+            values["python"] = platform.python_version()
+        case _:
+            pass
+    return values
+
+
+def _tokenizer_values(data: TextData | InstructionData, model_tokenizer: Path | None) -> dict[str, Any]:
+    place = tokenizer_place(data, model_tokenizer)
+    if place is None:
+        return data.tokenizer.model_dump(mode="json")
+    files = [place] if place.is_file() else [place / name for name in TOKENIZER_FILES if (place / name).is_file()]
+    return {"files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}}
+
+
+def _commit(source: HubSource) -> str:
+    if source.revision and re.fullmatch(r"[0-9a-f]{40}", source.revision):
+        return source.revision
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return str(huggingface_hub.HfApi().dataset_info(source.name, revision=source.revision).sha)
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise UsageError(
+            f"data source {source.name}: expected a dataset on the hub, found: {error}",
+            hint="Check the name and the network.",
+        ) from error
+
+
+def _root(source: Source, files: list[Path]) -> Path | None:
+    match source:
+        case StandardLibrarySource():
+            return library_folder()
+        case _:
+            path = Path(source.name if isinstance(source, HubSource) else source.path).expanduser()
+            return path if path.is_dir() and files else None
+
+
+def _record(path: Path, name: str) -> SourceFileRecord:
+    status = path.stat()
+    if status.st_size <= _WHOLE_BYTES:
+        fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
+    else:
+        # Reading a terabyte to name a cache would take hours: blocks over the file, and its time of change.
+        digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
+        with path.open("rb") as file:
+            for block in range(_BLOCKS):
+                file.seek(block * (status.st_size - _BLOCK_BYTES) // (_BLOCKS - 1))
+                digest.update(file.read(_BLOCK_BYTES))
+        fingerprint = f"sampled:{digest.hexdigest()}"
+    return SourceFileRecord(name=name, bytes=status.st_size, fingerprint=fingerprint)

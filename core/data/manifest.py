@@ -1,0 +1,142 @@
+"""What a prepared folder says about itself: manifest.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import DataError
+
+VERSION = 1
+MANIFEST = "manifest.json"
+TOKENIZER = "tokenizer"
+
+Split = Literal["train", "held_out"]
+SPLITS: tuple[Split, ...] = ("train", "held_out")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FileRecord(_Record):
+    """A file of the prepared folder."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class ShardRecord(_Record):
+    """One shard of a split: tokens, the offsets of its documents, and for instructions which tokens are supervised."""
+
+    name: str
+    """Without ending; the files are name.tokens, name.documents, name.supervised."""
+    documents: int
+    tokens: int
+    files: list[FileRecord]
+
+
+class SplitRecord(_Record):
+    """All shards of one split."""
+
+    documents: int
+    tokens: int
+    supervised_tokens: int
+    """Tokens that the loss counts; every one but the first of a document for text."""
+    shards: list[ShardRecord]
+
+
+class SourceFileRecord(_Record):
+    """A file that was read, and what told its content: SHA-256 of all of it, or of samples where it is large."""
+
+    name: str
+    bytes: int
+    fingerprint: str
+
+
+class SourceRecord(_Record):
+    """What one source gave."""
+
+    source: str
+    format: str = ""
+    rows: int
+    documents: int
+    text_bytes: int
+    empty: int
+    bad: dict[str, int]
+    repaired: dict[str, int]
+    errors: list[str]
+    files: list[SourceFileRecord]
+
+
+class Manifest(_Record):
+    """The content of manifest.json."""
+
+    version: int = VERSION
+    kind: Literal["text", "instructions"]
+    digest: str
+    """SHA-256 over the hashes of all files and what they mean; does not depend on where the sources lay."""
+    vocabulary_size: int
+    end_token_id: int
+    stop_token_ids: list[int]
+    """What ends a continuation: the end token, and the end-of-turn token of the chat template."""
+    template: Literal["none", "alpaca", "chat"]
+    """How a prompt becomes tokens for this data."""
+    sources: list[SourceRecord]
+    dropped: dict[str, int]
+    """Rows that did not become documents, by reason."""
+    tokenizer: list[FileRecord]
+    splits: dict[Split, SplitRecord]
+
+    @property
+    def train(self) -> SplitRecord:
+        """The training split."""
+        return self.splits["train"]
+
+    @property
+    def held_out(self) -> SplitRecord:
+        """The held-out split; without documents where the fraction was 0."""
+        return self.splits["held_out"]
+
+
+def content_digest(manifest: Manifest) -> str:
+    """Return the digest of a manifest, from everything in it that does not depend on where the sources lay."""
+    values = manifest.model_dump(mode="json", exclude={"digest", "sources", "dropped"})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a prepared folder.
+
+    Raises: DataError where there is none, or one that this version cannot read.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(
+            f"{path}: expected the manifest of prepared data, found none", hint="Run the prepare run to its end."
+        ) from error
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"{path}: expected a manifest of version {VERSION}, found: {error}") from error
+    if manifest.version != VERSION or manifest.digest != content_digest(manifest):
+        raise DataError(
+            f"{path}: expected version {VERSION} and a digest that fits, found version {manifest.version} "
+            f"and {manifest.digest[:12]}",
+            hint="The manifest was changed or is of another version: prepare the data anew.",
+        )
+    return manifest
+
+
+def file_record(path: Path, name: str) -> FileRecord:
+    """Return name, size and hash of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(name=name, bytes=path.stat().st_size, sha256=digest)

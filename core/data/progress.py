@@ -1,0 +1,45 @@
+"""How long work tells how far it has come, and hears that it is to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+_POLL_SECONDS = 0.05
+
+
+class ProgressCallback(Protocol):
+    """Hears how far a stage has come; `total` is None where nobody knows it before the end."""
+
+    def __call__(self, stage: str, done: float, total: float | None, unit: str, note: str = "") -> None:
+        """Take the report."""
+
+
+class PreparationStopped(Exception):
+    """`should_stop` said so; nothing was left behind."""
+
+
+class Work:
+    """Reports and asks whether to stop, at most twenty times a second."""
+
+    def __init__(self, progress: ProgressCallback, should_stop: Callable[[], bool]) -> None:
+        self._progress = progress
+        self._should_stop = should_stop
+        self._next = 0.0
+
+    def pulse(self, stage: str, done: float, total: float | None, unit: str) -> None:
+        """Report and ask whether to stop, when it is time again."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _POLL_SECONDS
+        if self._should_stop():
+            raise PreparationStopped
+        self._progress(stage, done, total, unit)
+
+    def stage_ends(self, stage: str, done: float, unit: str, note: str = "") -> None:
+        """Report the end of a stage, with its total."""
+        if self._should_stop():
+            raise PreparationStopped
+        self._progress(stage, done, done, unit, note)

@@ -1,0 +1,278 @@
+"""Conversations as text: the chapter's two Alpaca templates, and the chat template of a tokenizer.
+
+A template turns a conversation into pieces. Which tokens the loss counts is decided here, by construction and not by
+searching token ids: the text of a turn is what rendering one message more adds to the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NoReturn, assert_never
+
+import jinja2
+import jinja2.ext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from core.data.formats import Conversation
+from core.data.tally import RowError, show
+from core.data.tokenize import TextTokenizer
+from core.data.tokenizer_files import load_tokenizer
+from core.errors import DataError
+
+TemplateName = Literal["alpaca", "chat"]
+
+# Some chat templates write today's date. A fixed one (the default of Llama 3's) gives the same tokens every day.
+TEMPLATE_DATE = datetime(2024, 7, 26)
+_MARKS = ("\U000f0000", "\U000f0001")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of an example's text that is encoded on its own.
+
+    `control`: the strings of special tokens in it are those tokens (what a template wrote), else ordinary text (what
+    the data holds). `supervised`: the loss counts it.
+    """
+
+    text: str
+    control: bool
+    supervised: bool
+
+
+def resolve_template(choice: Literal["auto", "alpaca", "chat"], tokenizer: TextTokenizer) -> TemplateName:
+    """Return the template that a choice means for this tokenizer: chat where it has a chat template, else alpaca.
+
+    Raises: DataError where chat is asked for and the tokenizer has no chat template.
+    """
+    match choice:
+        case "auto":
+            return "chat" if tokenizer.chat_template else "alpaca"
+        case "chat":
+            if not tokenizer.chat_template:
+                raise DataError(
+                    "data.template: expected a tokenizer with a chat template, this one has none",
+                    hint="Set template: alpaca, or take the tokenizer of a chat model.",
+                )
+            return "chat"
+        case "alpaca":
+            return "alpaca"
+        case _:
+            assert_never(choice)
+
+
+def alpaca_prompt(instruction: str, given: str = "") -> str:
+    """Return the chapter's template up to the response; a blank input takes the one without input."""
+    if given.strip():
+        return f"### Instruction:\n{instruction}\n\n### Input:\n{given}\n\n### Response:\n"
+    return f"### Instruction:\n{instruction}\n\n### Response:\n"
+
+
+def alpaca_pieces(conversation: Conversation, tokenizer: TextTokenizer) -> list[Piece]:
+    """Return one instruction and its response, which ends with the tokenizer's end token.
+
+    Raises: RowError for a conversation that is more than one question and its answer.
+    """
+    if [turn.role for turn in conversation.turns] != ["user", "assistant"]:
+        roles = ", ".join(turn.role for turn in conversation.turns)
+        raise RowError("template", f"expected one user turn and its answer for the alpaca template, found {roles}")
+    question, answer = conversation.turns
+    return [
+        Piece(alpaca_prompt(question.content, question.input), control=False, supervised=False),
+        Piece(answer.content, control=False, supervised=True),
+        Piece(tokenizer.end_token, control=True, supervised=True),
+    ]
+
+
+class ChatTemplate:
+    """The chat template that comes with a tokenizer, run in a sandbox, with the settings that transformers gives it."""
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+        try:
+            self._template = _environment().from_string(tokenizer.chat_template or "")
+        except jinja2.TemplateSyntaxError as error:
+            raise DataError(f"chat template, line {error.lineno}: expected a Jinja template, found: {error}") from error
+
+    def render(self, messages: Sequence[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        """Return the text of some messages, and where asked for the beginning of the assistant's next turn.
+
+        Raises: RowError where the template refuses the messages.
+        """
+        names = self._tokenizer
+        try:
+            return self._template.render(
+                messages=list(messages),
+                add_generation_prompt=add_generation_prompt,
+                tools=None,
+                documents=None,
+                bos_token=names.begin_token,
+                eos_token=names.end_token,
+                pad_token=names.pad_token,
+                unk_token=names.unknown_token,
+            )
+        except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+            raise RowError("template", f"the chat template refused it: {error}") from None
+
+    def pieces(self, conversation: Conversation) -> list[Piece]:
+        """Return a conversation as pieces, every assistant turn supervised up to its end-of-turn token.
+
+        Raises: RowError where the template rewrites earlier turns, or ends a turn with no special token: then nobody
+            can say which tokens are the answer.
+        """
+        messages = [{**message, "content": self._marked(message["content"])} for message in conversation.messages()]
+        result: list[Piece] = []
+        done = ""
+        for number, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            asked = self.render(messages[:number], add_generation_prompt=True)
+            answered = self.render(messages[: number + 1], add_generation_prompt=False)
+            if not asked.startswith(done) or not answered.startswith(asked):
+                raise RowError(
+                    "template",
+                    f"expected a chat template that only appends, found one that rewrites what stands before "
+                    f"messages[{number}]",
+                )
+            end = len(asked) + self._end_of_turn(answered[len(asked) :], message["content"])
+            result += self._split(asked[len(done) :], supervised=False)
+            result += self._split(answered[len(asked) : end], supervised=True)
+            done = answered[:end]
+        return result
+
+    def prompt(self, messages: Sequence[dict[str, str]]) -> list[Piece]:
+        """Return messages and the beginning of the assistant's turn, for a model to go on from."""
+        marked = [{**message, "content": self._marked(message["content"])} for message in messages]
+        return self._split(self.render(marked, add_generation_prompt=True), supervised=False)
+
+    @cached_property
+    def _special(self) -> re.Pattern[str] | None:
+        names = self._tokenizer.special_tokens
+        return re.compile("|".join(map(re.escape, names))) if names else None
+
+    @cached_property
+    def _marked_special(self) -> re.Pattern[str] | None:
+        names = "|".join(map(re.escape, self._tokenizer.special_tokens))
+        return re.compile(f"{_MARKS[0]}({names}){_MARKS[1]}") if names else None
+
+    def _marked(self, content: str) -> str:
+        # Private characters tell what stood in the data from what the template wrote (as transformers 5.24 does).
+        return (
+            self._special.sub(lambda found: f"{_MARKS[0]}{found[0]}{_MARKS[1]}", content) if self._special else content
+        )
+
+    def _end_of_turn(self, answer: str, content: str) -> int:
+        """Return the length of an answer up to and with its end-of-turn token; only space may follow it."""
+        stop = 0
+        for found in self._special.finditer(answer) if self._special else ():
+            if answer[found.end() : found.end() + 1] != _MARKS[1]:
+                stop = found.end()
+        if not stop or answer[stop:].strip():
+            raise RowError(
+                "template",
+                f"expected a special token after the answer {show(content, 30)}, the chat template put "
+                f"{show(answer[-30:])}; set template: alpaca",
+            )
+        return stop
+
+    def _split(self, text: str, *, supervised: bool) -> list[Piece]:
+        # re.split with one group: template, marked, template, marked, ..., template
+        parts = self._marked_special.split(text) if self._marked_special else [text]
+        return [Piece(part, number % 2 == 0, supervised) for number, part in enumerate(parts) if part]
+
+
+def encode_pieces(tokenizer: TextTokenizer, examples: Sequence[Sequence[Piece]]) -> list[list[list[int]]]:
+    """Return the ids of every piece of every example; the first piece begins a text, the others go on from it."""
+    keys = [
+        (number, index, piece, index > 0)
+        for number, pieces in enumerate(examples)
+        for index, piece in enumerate(pieces)
+    ]
+    result: list[list[list[int]]] = [[[] for _ in pieces] for pieces in examples]
+    for control in (False, True):
+        for continued in (False, True):
+            chosen = [key for key in keys if key[2].control == control and key[3] == continued]
+            texts = [piece.text for _, _, piece, _ in chosen]
+            encoded = tokenizer.encode(texts, control=control, continued=continued)
+            for (number, index, _, _), ids in zip(chosen, encoded, strict=True):
+                result[number][index] = ids
+    return result
+
+
+def with_begin(tokenizer: TextTokenizer, ids: list[int]) -> list[int]:
+    """Return ids that begin with exactly one begin token where the tokenizer adds one or the template wrote one.
+
+    Raises: DataError where two stand at the start.
+    """
+    begin = tokenizer.begin_token_id
+    if begin is None:
+        return ids
+    if ids[:2] == [begin, begin]:
+        raise DataError(
+            f"expected one {tokenizer.begin_token} at the start of an example, found two",
+            hint="The chat template writes it twice: mend chat_template.jinja.",
+        )
+    return ids if ids[:1] == [begin] else [*tokenizer.prefix_ids, *ids]
+
+
+def render_prompt(folder: Path, template: Literal["alpaca", "chat", "none"], prompt: str) -> list[int]:
+    """Return the token ids from which a model goes on, as training laid them.
+
+    `none` is text to continue, `alpaca` an instruction without input, `chat` one user turn of the chat template.
+    """
+    tokenizer = load_tokenizer(folder)
+    match template:
+        case "none":
+            pieces = [Piece(prompt, control=False, supervised=False)]
+        case "alpaca":
+            pieces = [Piece(alpaca_prompt(prompt), control=False, supervised=False)]
+        case "chat":
+            resolve_template("chat", tokenizer)
+            try:
+                pieces = ChatTemplate(tokenizer).prompt([{"role": "user", "content": prompt}])
+            except RowError as error:
+                raise DataError(f"prompt {show(prompt)}: {error}") from error
+        case _:
+            assert_never(template)
+    ids = [token for piece in encode_pieces(tokenizer, [pieces])[0] for token in piece]
+    return with_begin(tokenizer, ids)
+
+
+def decode(folder: Path, ids: Sequence[int], *, special: bool = False) -> str:
+    """Return the text of token ids by the tokenizer of a folder, without special tokens unless asked for."""
+    return load_tokenizer(folder).decode(ids, special=special)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = TEMPLATE_DATE.strftime
+    return environment
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}` of transformers marks an assistant's text; here it only has to be accepted."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2 declares it so
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None,
+            sort_keys: bool = False) -> str:  # fmt: skip
+    # Jinja's own escapes HTML, which no chat template wants.
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
