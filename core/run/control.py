@@ -110,6 +110,8 @@ def _read(control: int, name: str, run: RunDirectory) -> Request:
     nonce = name.removesuffix(".json")
     if not _NONCE.fullmatch(nonce):
         raise ValueError("its name is not a nonce")
+    if os.path.lexists(run.control_done / name):
+        raise ValueError("it was handled before")
     descriptor = open_at(control, name, os.O_RDONLY, run.control / name)
     try:
         found = os.fstat(descriptor)

@@ -60,6 +60,11 @@ class AttemptDirectory:
     number: int
 
     @property
+    def run_path(self) -> Path:
+        """The folder of the run."""
+        return self.path.parent.parent
+
+    @property
     def process(self) -> Path:
         """Who runs it: pid, start ticks, boot id, pid namespace, host, argv, versions. Writer: supervisor."""
         return self.path / "process.json"

@@ -59,11 +59,13 @@ def make_home(home: Home) -> None:
 
     Raises: UsageError where another user could exchange what lies there; StorageError where it cannot be written.
     """
-    check_parents(home.path)
+    check_parents(home.runs)
     try:
-        home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in reversed((home.path, *home.path.parents)):
+            if not path.exists():
+                path.mkdir(mode=0o700)  # not parents=True, which leaves the mode of those between to the umask
         for folder in (home.runs, home.cache, home.presets):
-            make_folder(folder, root=home.path)
+            make_folder(_real(home) / folder.name, root=_real(home))
     except OSError as error:
         raise StorageError(
             f"{home.path} cannot be used as a home: {error.strerror}",
@@ -77,6 +79,11 @@ def launch(run: RunDirectory, *, worker: Sequence[str] = ()) -> int:
     It returns once the supervisor holds the run. `worker` is a command to run in place of core.worker.
     Raises: RunHeldError where another process holds it; StorageError; UsageError; FootplateError.
     """
+    if run.path.parent.name != run.home.runs.name:
+        raise UsageError(
+            f"{run.path} does not lie in the runs folder of a home",
+            hint="Move it to $FOOTPLATE_HOME/runs/ to start it.",
+        )
     make_home(run.home)
     read_end, write_end = os.pipe()
     command = [sys.executable, "-P", "-m", "core.run.supervise", "--ready", str(write_end), "--", str(run.path)]
@@ -137,7 +144,7 @@ def child_environment(environment: Mapping[str, str], home: Home) -> dict[str, s
         "TMPDIR": home.cache / "tmp",
     }
     for folder in private.values():
-        make_folder(folder, root=home.path)
+        make_folder(_real(home) / "cache" / folder.name, root=_real(home))
     passed |= {name: str(folder) for name, folder in private.items()}
     passed |= {"FOOTPLATE_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
     source = Path(core.__file__).resolve().parent.parent
@@ -145,3 +152,8 @@ def child_environment(environment: Mapping[str, str], home: Home) -> dict[str, s
         # A checkout: with -P the current folder is not searched, and the run outlives it anyway.
         passed["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), passed.get("PYTHONPATH", ""))))
     return passed
+
+
+def _real(home: Home) -> Path:
+    """Return the home without links: a home may be one, to a larger disk, but nothing inside it."""
+    return Path(os.path.realpath(home.path))

@@ -26,21 +26,21 @@ Floats = NDArray[np.float64]
 COLUMNS = ("seq", "step", "wall", "tokens")
 STEP = COLUMNS.index("step")
 LEVEL_ROWS = 64
-KEPT_BYTES = 8 << 20
+KEPT_BYTES = 1 << 20
 
 
 class MetricsWriter:
     """The only writer of an attempt's rows.
 
-    A disk that is full never raises: rows wait in memory (8 MiB, then they are dropped and counted in `lost`).
+    A disk that is full never raises: rows wait in memory (1 MiB, then they are dropped and counted in `lost`).
     """
 
     def __init__(self, attempt: AttemptDirectory, series: Sequence[str]) -> None:
         self.lost = 0
         self._width = len(COLUMNS) + len(series)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._rows = _Appender(open_file(attempt.metrics, flags))
-        self._levels = _Appender(open_file(attempt.metrics_levels, flags))
+        self._rows = _Appender(open_file(attempt.metrics, flags, root=attempt.run_path), 8 * self._width)
+        self._levels = _Appender(open_file(attempt.metrics_levels, flags, root=attempt.run_path), 24 * self._width)
         self._group = np.empty((LEVEL_ROWS, self._width), dtype="<f8")
         self._filled = 0
 
@@ -59,7 +59,6 @@ class MetricsWriter:
         row = self._group[self._filled]
         row[:4] = (seq, step, wall, tokens)
         row[4:] = values
-        fault("metrics.before_write")
         if not self._rows.append(row.tobytes()):
             self.lost += 1
             return
@@ -75,13 +74,15 @@ class MetricsWriter:
 
 
 class _Appender:
-    """Appends whole records; what a full disk refuses waits."""
+    """Appends records of one size; what a full disk refuses waits."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, record_bytes: int) -> None:
         self._descriptor = descriptor
+        self._record_bytes = record_bytes
         self.waiting = bytearray()
 
     def append(self, record: bytes) -> bool:
+        """Write a record, or keep it; return False where there is no room to keep it."""
         if len(self.waiting) + len(record) > KEPT_BYTES:
             self._try(bytes(self.waiting))
             if self.waiting:
@@ -92,13 +93,17 @@ class _Appender:
     def _try(self, data: bytes) -> None:
         size = os.fstat(self._descriptor).st_size
         try:
+            fault("metrics.before_write")
             write_all(self._descriptor, data)
             self.waiting.clear()
         except OSError:
-            os.ftruncate(self._descriptor, size)
-            self.waiting[:] = data
+            # Whole records stay: a reader may have mapped them, and what is cut from under a map kills its process.
+            written = (os.fstat(self._descriptor).st_size - size) // self._record_bytes * self._record_bytes
+            os.ftruncate(self._descriptor, size + written)
+            self.waiting[:] = data[written:]
 
     def close(self) -> None:
+        """Write what waits and close."""
         if self.waiting:
             self._try(bytes(self.waiting))
         os.close(self._descriptor)
@@ -140,7 +145,7 @@ class _Rows:
 def _mapped(path: Path, width: int, *, known: Floats) -> Floats:
     """Return the whole rows of a file that grows, mapped; a last row that is half written stays out."""
     try:
-        descriptor = open_file(path, os.O_RDONLY)
+        descriptor = open_file(path, os.O_RDONLY, root=path.parents[2])
     except (OSError, UsageError):
         return known
     try:

@@ -66,12 +66,12 @@ class Heartbeat:
 
 def write_process(attempt: AttemptDirectory, record: ProcessRecord) -> None:
     """Write process.json."""
-    write_atomic(attempt.process, _text(asdict(record)))
+    write_atomic(attempt.process, _text(asdict(record)), root=attempt.run_path)
 
 
 def read_process(attempt: AttemptDirectory) -> ProcessRecord | None:
     """Return process.json, None where it is missing or damaged."""
-    values = _values(attempt.process)
+    values = _values(attempt.process, attempt.run_path)
     try:
         return ProcessRecord(
             identity=Identity(**values["identity"]),
@@ -87,7 +87,7 @@ def read_process(attempt: AttemptDirectory) -> ProcessRecord | None:
 
 def reserve_exit(attempt: AttemptDirectory) -> None:
     """Make exit.json with 4 KiB of zero bytes: on a disk that is full at the end there is room to say how it ended."""
-    descriptor = open_file(attempt.exit, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    descriptor = open_file(attempt.exit, os.O_WRONLY | os.O_CREAT | os.O_EXCL, root=attempt.run_path)
     try:
         write_all(descriptor, bytes(EXIT_BYTES))
         os.fsync(descriptor)
@@ -99,7 +99,7 @@ def write_exit(attempt: AttemptDirectory, record: ExitRecord) -> None:
     """Write exit.json into the room that was reserved."""
     data = _text(asdict(record))
     assert len(data) <= EXIT_BYTES
-    descriptor = open_file(attempt.exit, os.O_WRONLY | os.O_CREAT)
+    descriptor = open_file(attempt.exit, os.O_WRONLY | os.O_CREAT, root=attempt.run_path)
     try:
         os.pwrite(descriptor, data, 0)
         os.ftruncate(descriptor, len(data))
@@ -110,7 +110,7 @@ def write_exit(attempt: AttemptDirectory, record: ExitRecord) -> None:
 
 def read_exit(attempt: AttemptDirectory) -> ExitRecord | None:
     """Return exit.json, None while it is only reserved, missing or damaged."""
-    values = _values(attempt.exit)
+    values = _values(attempt.exit, attempt.run_path)
     try:
         return ExitRecord(
             code=int(values["code"]),
@@ -131,7 +131,7 @@ def write_heartbeat(run: RunDirectory, heartbeat: Heartbeat) -> None:
 
 def read_heartbeat(run: RunDirectory) -> Heartbeat | None:
     """Return heartbeat.json, None where it is missing or damaged."""
-    values = _values(run.heartbeat)
+    values = _values(run.heartbeat, run.path)
     try:
         return Heartbeat(
             attempt=int(values["attempt"]),
@@ -151,9 +151,9 @@ def _text(values: Mapping[str, Any]) -> bytes:
     return (json.dumps(values, ensure_ascii=True, indent=1) + "\n").encode("ascii")
 
 
-def _values(path: Path) -> dict[str, Any]:
+def _values(path: Path, root: Path) -> dict[str, Any]:
     try:
-        data = read_file(path, limit_bytes=_LIMIT_BYTES).strip(b"\0 \n")
+        data = read_file(path, limit_bytes=_LIMIT_BYTES, root=root).strip(b"\0 \n")
         values = json.loads(data) if data else {}
     except (OSError, UsageError, ValueError, RecursionError):
         return {}

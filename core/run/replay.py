@@ -124,7 +124,7 @@ class _RowTail:
 
     def _read(self) -> Floats:
         try:
-            descriptor = open_file(self.attempt.metrics, os.O_RDONLY)
+            descriptor = open_file(self.attempt.metrics, os.O_RDONLY, root=self.attempt.run_path)
         except (OSError, UsageError):
             return self._block
         size = 8 * self._width

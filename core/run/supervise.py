@@ -29,7 +29,7 @@ from types import FrameType
 from core.errors import ExitCode, FootplateError, RunHeldError
 from core.run.directory import AttemptDirectory, RunDirectory
 from core.run.lock import RunLock
-from core.run.private import make_folder, open_file
+from core.run.private import check_parents, make_folder, open_file
 from core.run.processes import (
     MARKER,
     become_subreaper,
@@ -63,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         _say(options.ready, {"error": _as_error(error)})
         return int(error.exit_code) if isinstance(error, FootplateError) else int(ExitCode.STORAGE)
     _say(options.ready, {"attempt": supervisor.attempt.number})
+    for standard in (sys.stdout, sys.stderr):
+        os.dup2(supervisor.log, standard.fileno())  # a traceback of ours belongs beside the worker's
     return supervisor.work()
 
 
@@ -94,6 +96,7 @@ class Supervisor:
     run: RunDirectory
     command: Sequence[str] = ()
     attempt: AttemptDirectory = field(init=False)
+    log: int = field(init=False, default=-1)
     _marker: str = field(init=False, default_factory=lambda: os.urandom(16).hex())
     _worker: subprocess.Popen[bytes] | None = field(init=False, default=None)
     _guard: subprocess.Popen[bytes] | None = field(init=False, default=None)
@@ -107,6 +110,7 @@ class Supervisor:
 
         Raises: RunHeldError naming the holder; StorageError, UsageError, OSError.
         """
+        check_parents(self.run.path)
         try:
             self._lock = RunLock.acquire(self.run)
         except RunHeldError as error:
@@ -119,7 +123,7 @@ class Supervisor:
         self.attempt = self.run.attempt(earlier[-1].number + 1 if earlier else 1)
         make_folder(self.attempt.path, root=self.run.path, new=True)
         reserve_exit(self.attempt)
-        self._log = open_file(self.attempt.log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        self.log = open_file(self.attempt.log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, root=self.run.path)
         write_process(self.attempt, self._record(notes))
         self._guard_pipe = os.pipe()
         self._start_guard()
@@ -162,17 +166,20 @@ class Supervisor:
         self._guard = subprocess.Popen(
             [sys.executable, "-P", "-m", "core.run.guard", *arguments],
             stdin=self._guard_pipe[0],
-            stdout=self._log,
-            stderr=self._log,
+            stdout=self.log,
+            stderr=self.log,
             start_new_session=True,
         )
 
     def work(self) -> int:
         """Start the worker, wait for it, end what it left, write exit.json, and return the exit code."""
-        self._start_worker()
-        status = self._wait()
+        try:
+            self._start_worker()
+            code, name = _outcome(self._wait())
+        except (OSError, subprocess.SubprocessError) as error:
+            print(f"error: the worker could not be started: {error}", file=sys.stderr, flush=True)
+            code, name = int(ExitCode.UNEXPECTED), ""
         survivors = end_marked(self._marker, ask_seconds=ASK_SECONDS, kill_seconds=KILL_SECONDS)
-        code, name = _outcome(status)
         record = ExitRecord(
             code=code,
             signal=name,
@@ -192,7 +199,7 @@ class Supervisor:
         self._worker = subprocess.Popen(
             [*command, str(self.run.path), "--attempt", str(self.attempt.number)],
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
+            stdout=self.log,
             stderr=subprocess.STDOUT,
             env={**os.environ, MARKER: self._marker, "PYTHONUNBUFFERED": "1"},
             preexec_fn=lambda: die_with_parent(parent),
