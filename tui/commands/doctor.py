@@ -1,0 +1,47 @@
+"""`doctor`: what is installed, what the device can do, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from core.errors import FootplateError
+from tui.commands.context import Context
+from tui.commands.findings import Finding, light_findings
+from tui.commands.output import shown
+from tui.commands.query import ask
+
+_MARKS = {"ok": "  ", "note": "! ", "missing": "x "}
+_DEVICE_SECONDS = 120
+
+
+def doctor(context: Context, *, as_json: bool) -> int:
+    """Print what was found, one line a thing, with what to do where something is missing; the exit code is 0."""
+    notes = 0
+    for finding in _findings(context):
+        notes += finding.state != "ok"
+        if as_json:
+            print(json.dumps(finding.as_dict()), file=context.output, flush=True)
+            continue
+        print(f"{_MARKS[finding.state]}{finding.about:<18}{shown(finding.text)}", file=context.output, flush=True)
+        if finding.hint:
+            print(f"{'':20}{shown(finding.hint)}", file=context.output)
+    context.say("\nNothing is missing." if not notes else f"\n{notes} line(s) with a mark: see what stands below each.")
+    return 0
+
+
+def _findings(context: Context) -> Iterator[Finding]:
+    yield from light_findings(context)
+    yield from _device_findings(context)
+
+
+def _device_findings(context: Context) -> Iterator[Finding]:
+    """Yield what torch says about the devices; asked last, since importing it takes seconds."""
+    try:
+        answer = ask({"verb": "doctor"}, context, seconds=_DEVICE_SECONDS)
+    except FootplateError as error:
+        yield Finding("device", "missing", error.message, error.hint or "See what is missing above.")
+        return
+    for name, value in answer.items():
+        if name != "type":
+            yield Finding(name.replace("_", " "), "ok", value if isinstance(value, str) else json.dumps(value))

@@ -1,0 +1,79 @@
+"""What a command says when a run that it watched has ended."""
+
+from __future__ import annotations
+
+import math
+
+from core.run.directory import RunDirectory
+from core.run.events import Failed, Stopped
+from core.run.status import RunStatus
+from tui.commands.context import Context
+from tui.commands.output import shown
+from tui.commands.picture import Picture
+from tui.services.safe_text import safe_lines
+from tui.services.words import value_text
+
+_SAMPLE_LINES = 12
+
+
+def tell_result(run: RunDirectory, picture: Picture, context: Context) -> None:
+    """Print what came out: what the model wrote, the held-out loss, where the result lies."""
+    for sample in picture.samples:
+        print(f"\n{shown(sample.prompt)}", file=context.output)
+        for text in safe_lines(sample.text, lines=_SAMPLE_LINES):
+            print(f"    {text}", file=context.output)
+    if picture.samples:
+        print(file=context.output)
+    if (loss := held_out_words(picture)) is not None:
+        print(loss, file=context.output)
+    if (run.model / "config.json").exists():
+        print(f"model: {shown(str(run.model))}", file=context.output)
+    if (run.data / "manifest.json").exists():
+        print(f"data: {shown(str(run.data))}", file=context.output)
+
+
+def held_out_words(picture: Picture) -> str | None:
+    """Return the last held-out loss, with its share of ln(vocabulary) where the run says how large that is."""
+    if picture.held_out is None or "eval/loss" not in picture.held_out.values:
+        return None
+    loss = picture.held_out.values["eval/loss"]
+    vocabulary = picture.facts.get("vocabulary_size")
+    share = ""
+    if isinstance(vocabulary, int | float) and vocabulary > 1:
+        share = f", {loss / math.log(vocabulary):.0%} of ln({vocabulary:,.0f}), what a uniform guess costs"
+    return f"held-out loss: {value_text(loss)}{share}"
+
+
+def tell_what_next(run: RunDirectory, picture: Picture, status: RunStatus, context: Context) -> None:
+    """Say how the run ended and what can be done with it now."""
+    name = shown(run.name)
+    match status.word:
+        case "finished" if (run.model / "config.json").exists():
+            context.say(f"{name} is finished. Let it write: footplate sample {name} --prompt '...'")
+        case "finished" if (run.data / "manifest.json").exists():
+            context.say(f"{name} is finished. Train on it: data: {{kind: run, run: {name}}} in a preset")
+        case "finished":
+            context.say(f"{name} is finished.")
+        case "stopped":
+            context.say(f"{name} has stopped{_at(picture)}. Go on: footplate resume {name}")
+        case "preempted":
+            context.say(f"{name} left because of a signal, saved{_at(picture)}. Go on: footplate resume {name}")
+        case "failed":
+            _tell_failure(run, picture, status, context)
+        case _:
+            context.say(f"{name}: {shown(status.words or status.word)}. Go on: footplate resume {name}")
+
+
+def _tell_failure(run: RunDirectory, picture: Picture, status: RunStatus, context: Context) -> None:
+    name = shown(run.name)
+    if isinstance(picture.end, Failed) and picture.end.attempt == status.attempt:
+        context.say(f"{name} failed: {shown(picture.end.message)}")
+        if picture.end.hint:
+            context.say(f"  {shown(picture.end.hint)}")
+    else:
+        context.say(f"{name} failed: {shown(status.words or f'exit code {status.exit_code}')}")
+    context.say(f"  Its output: footplate logs {name}. Go on from its last checkpoint: footplate resume {name}")
+
+
+def _at(picture: Picture) -> str:
+    return f" at step {picture.end.step:,}" if isinstance(picture.end, Stopped) else ""
