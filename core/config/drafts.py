@@ -73,23 +73,23 @@ def set_value(draft: Draft, place: Place, value: Value | Unset) -> Draft:
 
     UNSET removes the field. Setting a discriminator switches its union: what the old and the new member inherit from
     the same section stays, the rest is parked and comes back with its member; UNSET there removes the whole section,
-    and None makes it empty.
+    and None makes it empty where it may be.
     Raises: ConfigurationError where the way to `place` leads through a value that has no parts.
     """
     *_, (shape, section_values) = shapes_along(place[:-1], draft.values)
     if isinstance(shape, UnionShape) and place[-1] == shape.discriminator:
-        if len(place) > 1 and (value is None or isinstance(value, Unset)):
+        if len(place) > 1 and (isinstance(value, Unset) or (value is None and shape.optional)):
             return _with(draft, place[:-1], value)
         if not isinstance(value, str):
             return _with(draft, place, value)
         current = section_values if isinstance(section_values, dict) else {}
         member, parked = _switched(draft, place[:-1], shape, current, value)
         return _with(replace(draft, parked=parked), place[:-1], member)
-    return _with(draft, place, copy.deepcopy(value))
+    return _with(draft, place, value)
 
 
 def _with(draft: Draft, place: Place, value: Value | Unset) -> Draft:
-    values = copy.deepcopy(draft.values)
+    values, value = copy.deepcopy(draft.values), copy.deepcopy(value)
     if not place:
         assert isinstance(value, dict)
         values = value

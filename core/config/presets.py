@@ -89,10 +89,13 @@ def _file_text(path: Path) -> str:
     try:
         # Without O_NONBLOCK the opening of a named pipe waits for its writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as stream:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise wrong("is no file; a preset is a YAML file")
-            content = stream.read(MAX_CHARACTERS + 1)
+            with open(descriptor, "rb", closefd=False) as stream:
+                content = stream.read(MAX_CHARACTERS + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise wrong("does not exist") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path

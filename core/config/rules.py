@@ -214,9 +214,10 @@ def _vocabulary(draft: Partial) -> Iterator[Problem]:
     for token in sorted({token for token in special if special.count(token) > 1}):
         yield Problem("data.tokenizer.special_tokens", "names a token twice", found=shown(token))
     if _END_OF_TEXT in special:
-        yield Problem("data.tokenizer.special_tokens", f"need not name {_END_OF_TEXT}, which is always there")
+        message = f"need not name {_END_OF_TEXT}, which is always there"
+        yield Problem("data.tokenizer.special_tokens", message, found=shown(_END_OF_TEXT))
     if "" in special:
-        yield Problem("data.tokenizer.special_tokens", "must not hold an empty token")
+        yield Problem("data.tokenizer.special_tokens", "must not hold an empty token", found=shown(""))
     if size and size < 257 + len(special):
         least = 257 + len(special)
         message = f"must be at least {least:,}: 256 bytes, {_END_OF_TEXT} and {len(special):,} special tokens"

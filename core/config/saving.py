@@ -96,9 +96,11 @@ def updated_text(text: str, values: dict[str, Value]) -> str:
     text = text if not text or text.endswith("\n") else text + "\n"
     root = read_node(text)
     edits = list(_edits(text, root, values)) if root.kind == "mapping" and not root.in_line else []
-    edited = text
-    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end), reverse=True):
-        edited = edited[: edit.start] + edit.text + edited[edit.end :]
+    edited, done = "", 0
+    for edit in sorted(edits, key=lambda edit: edit.start):  # stable: of two insertions the inner comes first
+        edited += text[done : edit.start] + edit.text
+        done = edit.end
+    edited += text[done:]
     if _reads_as(edited, values):
         return edited
     return "".join(f"{comment}\n" for comment in _comments(text)) + block_text(values)
@@ -112,9 +114,12 @@ def _reads_as(text: str, values: dict[str, Value]) -> bool:
 
 
 def _comments(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.lstrip().startswith("#")] + [
-        "#" + line.split(" #", 1)[1] for line in text.splitlines() if " #" in line and not line.lstrip().startswith("#")
-    ]
+    behind = ["#" + line.split(" #", 1)[1] for line in text.split("\n") if " #" in line.lstrip(" #")]
+    return [line.strip() for line in _comment_lines(text)] + behind
+
+
+def _comment_lines(text: str) -> list[str]:
+    return [line for line in text.split("\n") if line.lstrip().startswith("#")]
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,8 @@ def _edits(text: str, node: Node, values: Mapping[str, Value]) -> Iterator[_Edit
     indent = first.start - (text.rfind("\n", 0, first.start) + 1)
     for name, entry in node.entries.items():
         if name not in values:
-            yield _Edit(_line_start(text, entry.start), _line_end(text, _content_end(text, entry)), "")
+            begin, end = _line_start(text, entry.start), _line_end(text, _content_end(text, entry))
+            yield _Edit(begin, end, "".join(f"{line}\n" for line in _comment_lines(text[begin:end])))
         else:
             yield from _entry_edits(text, name, entry, values[name], indent)
     added = {name: value for name, value in values.items() if name not in node.entries}
@@ -160,7 +166,9 @@ def _entry_edits(text: str, name: str, entry: Entry, value: Value, indent: int) 
         else:
             yield _Edit(node.start, node.end, words)
     else:
-        yield _Edit(entry.start, _content_end(text, entry), entry_text(name, value, indent).rstrip("\n"))
+        end = _content_end(text, entry)
+        above = "".join(f"{line.strip()}\n{' ' * indent}" for line in _comment_lines(text[entry.start : end]))
+        yield _Edit(entry.start, end, above + entry_text(name, value, indent).rstrip("\n"))
 
 
 def _is_list_of_sections(value: Value) -> TypeGuard[list[dict[str, Value]]]:

@@ -81,18 +81,13 @@ def read_node(text: str, file: str = "") -> Node:
         builder.report(f"is not YAML: {words}", line=mark.line + 1 if mark else None)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        builder.report(f"holds the character {_named(error.character)}, which YAML does not allow", line=line)
+        builder.report(f"holds the character U+{error.character:04X}, which YAML does not allow", line=line)
     except (YAMLError, ValueError, OverflowError, IndexError) as error:
         # ruamel's scanner lets some errors of Python out, such as that of chr() for "\\U99999999".
         builder.report(f"is not YAML: {' '.join(str(error).split())}", line=builder.line)
     if builder.problems:
         raise ConfigurationError(builder.problems)
-    assert builder.root is not None
-    return builder.root
-
-
-def _named(character: object) -> str:
-    return f"U+{ord(character):04X}" if isinstance(character, str) and len(character) == 1 else repr(character)
+    return builder.root or Node("scalar", 1, 0, 0, in_line=True)
 
 
 def lines_of(root: Node) -> dict[Place, int]:
