@@ -135,8 +135,17 @@ class EventWriter:
         self.next_seq += 1
         fault("events.after_write")
         if event.type in SYNCED:
-            os.fsync(self._descriptor)
+            self._sync(event.wall)
         return numbered
+
+    def _sync(self, wall: str) -> None:
+        try:
+            fault("events.before_sync")
+            os.fsync(self._descriptor)
+        except OSError as error:
+            # The line is written; whether it is on the disk nobody knows, and asking again would not tell.
+            self._blocked_since = wall
+            self._blocked_reason = f"sync: {error.strerror or error}"
 
 
 def _repair(descriptor: int, path: Path) -> None:

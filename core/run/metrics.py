@@ -170,7 +170,7 @@ class MetricsReader:
         self._run = run
         self._marks = Marks(run.events)
         self._rows: dict[int, _Rows] = {}
-        self._shape: tuple[int, ...] = ()
+        self._shape: tuple[tuple[int, int], ...] = ()
 
     def refresh(self) -> bool:
         """Look for new rows; return whether there are any, or some no longer count."""
@@ -189,7 +189,7 @@ class MetricsReader:
             last = self._marks.last_step_of(number)
             total = len(rows.table)
             rows.kept = total if last == float("inf") else int(np.searchsorted(rows.table[:, STEP], last, "right"))
-        shape = tuple(rows.kept for _, rows in sorted(self._rows.items()))
+        shape = tuple((number, rows.kept) for number, rows in sorted(self._rows.items()) if rows.kept)
         changed, self._shape = shape != self._shape, shape
         return changed
 

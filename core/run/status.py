@@ -221,12 +221,23 @@ def read_status(run: RunDirectory, watch: BeatWatch | None = None) -> RunStatus:
     """Read a run's records and say what it is doing. Who looks again and again passes the same `watch` each time."""
     watch = watch if watch is not None else BeatWatch()
     status = _look(run, watch)
-    tries = 10 if status.word == "lost" and (status.beat_seconds or 0.0) < _JUST_LOST_SECONDS else 0
-    while status.word == "lost" and tries > 0:
+    if status.word != "lost" or not _is_just_lost(run, status):
+        return status
+    for _ in range(10):
         time.sleep(0.1)  # the guard is about to write how it ended
-        tries -= 1
         status = _look(run, watch)
+        if status.word != "lost":
+            break
     return status
+
+
+def _is_just_lost(run: RunDirectory, status: RunStatus) -> bool:
+    if status.beat_seconds is not None:
+        return status.beat_seconds < _JUST_LOST_SECONDS
+    try:
+        return abs(time.time() - os.stat(run.attempt(status.attempt).process).st_mtime) < _JUST_LOST_SECONDS
+    except OSError:
+        return False
 
 
 def _look(run: RunDirectory, watch: BeatWatch) -> RunStatus:

@@ -16,6 +16,7 @@ from core.run.launch import create_run
 from core.run.processes import end_marked, is_alive
 from core.run.records import read_process
 
+ROOT = Path(__file__).parents[3]
 STAND_IN = Path(__file__).with_name("stand_in_worker.py")
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from core.errors import FootplateError, RunHeldError, UsageError
 from core.run.control import request
 from core.run.directory import Home, RunDirectory
-from core.run.launch import child_environment, create_run, launch, terminate
-from core.run.lock import RunLock, lock_state
-from core.run.processes import MARKER, Identity, is_alive, marked, send
+from core.run.launch import create_run, launch, terminate
+from core.run.lock import lock_state
+from core.run.processes import marked
 from core.run.records import ExitRecord, read_exit, read_process, reserve_exit, write_exit, write_process
 from core.run.replay import stream
 from core.run.status import read_status
@@ -73,7 +71,9 @@ def test_a_worker_that_cannot_start_is_said_in_the_log(run: RunDirectory) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_the_supervisor_reaches_the_worker_and_ends_in_75(run: RunDirectory, number: signal.Signals) -> None:
+def test_a_signal_to_the_supervisor_reaches_the_worker_and_ends_in_75(
+    run: RunDirectory, number: signal.Signals
+) -> None:
     launch(run, worker=stand_in("steps", 100000, 0.01))
     wait_until(lambda: has_stepped(run))
     assert terminate(run, number)
@@ -193,115 +193,6 @@ def test_a_killed_guard_is_started_again(run: RunDirectory) -> None:
     assert ended(run).by == "guard"
 
 
-@pytest.mark.parametrize("starters", [12, pytest.param(100, marks=pytest.mark.slow)])
-def test_of_many_starters_at_once_exactly_one_wins(run: RunDirectory, starters: int, tmp_path: Path) -> None:
-    """Half of them come by way of a symbolic link to the home, as F50 asks."""
-    (tmp_path / "link").symlink_to(run.home.path)
-    ways = [run, RunDirectory(tmp_path / "link" / "runs" / run.name)]
-    answers: list[int | FootplateError] = []
-    gate = threading.Barrier(starters)
-
-    def start(way: RunDirectory) -> None:
-        gate.wait()
-        try:
-            answers.append(launch(way, worker=stand_in("steps", 100000, 0.05)))
-        except FootplateError as error:
-            answers.append(error)
-
-    threads = [threading.Thread(target=start, args=(ways[index % 2],)) for index in range(starters)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [answer for answer in answers if isinstance(answer, int)] == [1]
-    refused = [answer for answer in answers if isinstance(answer, FootplateError)]
-    assert len(refused) == starters - 1
-    holder = read_process(run.attempt(1))
-    assert holder is not None
-    for error in refused:
-        assert isinstance(error, RunHeldError)
-        assert int(error.exit_code) == 3
-        assert f"held by pid {holder.identity.pid}" in error.message
-    assert any(f"on {holder.identity.host} since {holder.wall}" in error.message for error in refused)
-    assert [attempt.number for attempt in run.attempts()] == [1]
-    terminate(run)
-    ended(run)
-
-
-def test_the_lock_is_free_although_a_forked_worker_of_the_killed_holder_lives(run: RunDirectory) -> None:
-    """With flock this start would be refused by nobody that one could name (F51)."""
-    read_end, write_end = os.pipe()
-    holder = os.fork()
-    if holder == 0:
-        RunLock.acquire(run)
-        orphan = os.fork()
-        if orphan == 0:
-            time.sleep(60)
-            os._exit(0)
-        os.write(write_end, str(orphan).encode())
-        time.sleep(60)
-        os._exit(0)
-    orphan = int(os.read(read_end, 20))
-    try:
-        assert lock_state(run).state == "held"
-        assert lock_state(run).pid == holder
-        os.kill(holder, signal.SIGKILL)
-        os.waitpid(holder, 0)
-        assert is_running(orphan)
-        assert launch(run, worker=stand_in("exit", 0)) == 1
-        ended(run)
-    finally:
-        os.kill(orphan, signal.SIGKILL)
-        os.close(read_end)
-        os.close(write_end)
-
-
-def test_a_process_with_the_pid_but_another_start_time_is_never_signalled(run: RunDirectory) -> None:
-    launch(run, worker=stand_in("steps", 100000, 0.01))
-    record = read_process(run.attempt(1))
-    assert record is not None
-    mine = record.identity
-    for other in (
-        Identity(mine.pid, mine.start_ticks + 1, mine.boot_id, mine.pid_namespace, mine.host),
-        Identity(mine.pid, mine.start_ticks, "another-boot", mine.pid_namespace, mine.host),
-        Identity(mine.pid, mine.start_ticks, mine.boot_id, mine.pid_namespace + 1, mine.host),
-    ):
-        assert not send(other, signal.SIGKILL)
-        assert not is_alive(other)
-    assert is_alive(mine)
-
-
-def test_the_run_is_in_a_session_of_its_own_with_private_files_and_caches(run: RunDirectory) -> None:
-    before = os.umask(0)
-    try:
-        launch(run, worker=stand_in("steps", 100000, 0.01))
-    finally:
-        os.umask(before)
-    wait_until(lambda: has_stepped(run))
-    pid = worker_pid(run)
-    assert os.getsid(pid) != os.getsid(0)
-    environment = dict(
-        part.split("=", 1) for part in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in part
-    )
-    assert environment["TORCHINDUCTOR_CACHE_DIR"].startswith(str(run.home.cache))
-    assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
-    for folder, _, files in os.walk(run.home.path):
-        assert os.stat(folder).st_mode & 0o777 == 0o700, folder
-        for name in files:
-            assert os.stat(os.path.join(folder, name)).st_mode & 0o777 == 0o600, name
-
-
-def test_only_what_a_run_needs_is_passed_on(home: Home) -> None:
-    outside = {
-        "PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "s", "CUDA_VISIBLE_DEVICES": "0", "HF_TOKEN": "t", "LC_ALL": "C",
-        "SSH_AUTH_SOCK": "/x", MARKER: "outer", "TMPDIR": "/shared",
-    }  # fmt: skip
-    passed = child_environment(outside, home)
-    assert {"PATH", "CUDA_VISIBLE_DEVICES", "HF_TOKEN", "LC_ALL"} <= passed.keys()
-    assert not {"AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", MARKER} & passed.keys()
-    assert passed["TMPDIR"].startswith(str(home.cache))
-
-
 def test_exit_json_fits_the_room_that_was_reserved(run: RunDirectory) -> None:
     """On a full disk nothing new can be allocated, so the record is written into blocks that are there."""
     attempt = run.attempt(1)
@@ -315,24 +206,6 @@ def test_exit_json_fits_the_room_that_was_reserved(run: RunDirectory) -> None:
     assert json.loads(attempt.exit.read_text())["code"] == 137
 
 
-def test_an_unsafe_or_foreign_run_is_refused_with_the_reason(run: RunDirectory, home: Home) -> None:
-    os.chmod(run.path, 0o777)
-    with pytest.raises(UsageError, match="every user may write there"):
-        launch(run, worker=stand_in("exit", 0))
-    os.chmod(run.path, 0o700)
-    assert run.attempts() == []
-    if os.geteuid() == 0:
-        os.chown(run.path, 12345, -1)
-        with pytest.raises(UsageError, match="belongs to user 12345"):
-            launch(run, worker=stand_in("exit", 0))
-        os.chown(run.path, 0, -1)
-
-
-def test_a_run_outside_of_a_home_is_not_started(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not lie in the runs folder"):
-        launch(RunDirectory(tmp_path / "elsewhere"))
-
-
 def test_a_process_record_survives_its_file(run: RunDirectory, home: Home) -> None:
     other = create_run(home, None, "tiny", "")
     assert other.name == "tiny-1"
@@ -344,10 +217,6 @@ def test_a_process_record_survives_its_file(run: RunDirectory, home: Home) -> No
     write_process(other.attempt(1), record)
     assert read_process(other.attempt(1)) == record
     assert record.versions["python"]
-
-
-def is_running(pid: int) -> bool:
-    return Path(f"/proc/{pid}/environ").exists()
 
 
 def _children(pid: int) -> list[int]:
