@@ -14,8 +14,11 @@ from pathlib import Path
 
 from core.errors import StorageError, UsageError
 
-_LOCK = ".lock"
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+
+
+class AlreadyThereError(UsageError):
+    """The folder that was to be made is there."""
 
 
 @contextmanager
@@ -25,27 +28,41 @@ def under_construction(folder: Path) -> Iterator[Path]:
     When the block raises, it is removed. When the process is killed, it stays under its other name, and the next
     construction of the same folder removes it: a lock tells it from one that is still being made.
 
-    Raises: StorageError where the disk is full or fails; UsageError where `folder` is there already, or a file that
-    the block reads cannot be read.
+    Raises: StorageError where the disk is full or fails; AlreadyThereError where `folder` is there; UsageError where a
+    file that the block reads cannot be read.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder)
-        partial = folder.parent / f".{folder.name}.tmp-{secrets.token_hex(6)}"
-        partial.mkdir(mode=0o700)
+        partial, lock = _begun(folder)
         try:
-            with (partial / _LOCK).open("w") as lock:
-                with contextlib.suppress(OSError):  # a file system without locks
-                    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield partial
-                (partial / _LOCK).unlink()
-                _synchronise(partial)
-                _publish(partial, folder)
+            yield partial
+            _synchronise(partial)
+            _publish(partial, folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+        finally:
+            os.close(lock)
     except OSError as error:
         raise _explained(error, folder) from error
+
+
+def _begun(folder: Path) -> tuple[Path, int]:
+    """Return a new folder and the descriptor that holds its lock."""
+    while True:
+        partial = folder.parent / f".{folder.name}.tmp-{secrets.token_hex(6)}"
+        partial.mkdir(mode=0o700)
+        try:
+            lock = os.open(partial, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # taken for abandoned before it was locked
+        # flock and not a record lock, because it holds on a folder: no file of ours that a kill could leave unlocked.
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if partial.is_dir():
+            return partial, lock
+        os.close(lock)
 
 
 def _publish(partial: Path, folder: Path) -> None:
@@ -53,7 +70,7 @@ def _publish(partial: Path, folder: Path) -> None:
         partial.rename(folder)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise UsageError(
+            raise AlreadyThereError(
                 f"{folder}: expected no folder of that name yet, found one",
                 hint="Use what is there, or delete it and prepare anew.",
             ) from error
@@ -78,12 +95,13 @@ def _synchronise_entry(path: Path) -> None:
 
 def _remove_abandoned(folder: Path) -> None:
     for partial in folder.parent.glob(f".{folder.name}.tmp-*"):
-        try:
-            with (partial / _LOCK).open("r+") as lock:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue  # still being made, or of a file system that cannot say
-        shutil.rmtree(partial, ignore_errors=True)
+        with contextlib.suppress(OSError):  # still being made, gone meanwhile, or a file system that cannot say
+            lock = os.open(partial, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(partial, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _explained(error: OSError, folder: Path) -> StorageError | UsageError:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config.data import InstructionData, TextData, TrainedTokenizer
-from core.data.construction import under_construction
+from core.data.construction import AlreadyThereError, under_construction
 from core.data.corpus import Corpus, check_splits
 from core.data.examples import ExampleEncoder, stop_token_ids
 from core.data.fingerprints import tokenizer_place
@@ -90,9 +90,15 @@ def prepare(
     Raises: UsageError where something is not there; DataError where it cannot be used; StorageError where the disk
     is full; PreparationStopped when asked to.
     """
-    with under_construction(folder) as partial:
-        preparation = _Preparation(data, partial, Corpus(data, seed), Work(progress, should_stop))
-        manifest = preparation.run(model_tokenizer)
+    manifest: Manifest | None = None
+    try:
+        with under_construction(folder) as partial:
+            preparation = _Preparation(data, partial, Corpus(data, seed), Work(progress, should_stop))
+            manifest = preparation.run(model_tokenizer)
+    except AlreadyThereError:
+        # Another run may have made the same cache entry meanwhile.
+        if manifest is None or not is_prepared(folder) or read_manifest(folder).digest != manifest.digest:
+            raise
     return Prepared(folder, manifest)
 
 
@@ -105,6 +111,7 @@ class _Preparation:
         self._corpus = corpus
         self._work = work
         self._template: TemplateName | None = None
+        self._stop_token_ids: list[int] = []
 
     def run(self, model_tokenizer: Path | None) -> Manifest:
         """Fill the folder and return its manifest."""
@@ -154,6 +161,7 @@ class _Preparation:
 
     def _write(self, tokenizer: TextTokenizer, items: Iterable[Item], *, total: int | None) -> dict[Split, SplitRecord]:
         encode = self._encoder(tokenizer)
+        self._stop_token_ids = stop_token_ids(tokenizer, self._template)  # fails here, before the first row is read
         is_text = isinstance(self._data, TextData)
         writers: dict[Split, ShardWriter] = {
             split: ShardWriter(self._folder, split, vocabulary_size=tokenizer.vocabulary_size, supervised=not is_text)
@@ -180,7 +188,7 @@ class _Preparation:
             digest="",
             vocabulary_size=tokenizer.vocabulary_size,
             end_token_id=tokenizer.end_token_id,
-            stop_token_ids=stop_token_ids(tokenizer, self._template),
+            stop_token_ids=self._stop_token_ids,
             template=self._template or "none",
             sources=self._corpus.source_records(),
             dropped=self._corpus.dropped(),

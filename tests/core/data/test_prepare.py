@@ -1,0 +1,325 @@
+"""From sources to token shards: what comes out, that it is the same each time, and that it is whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.config.data import InstructionData, TextData
+from core.data.construction import AlreadyThereError
+from core.data.corpus import is_held_out
+from core.data.prepare import PreparationStopped, Prepared, is_prepared, load_prepared, prepare
+from core.data.shards import TokenShards, verify
+from core.data.tokenizer_files import load_tokenizer
+from core.errors import DataError, ExitCode, StorageError, UsageError
+
+Make = Callable[..., Prepared]
+
+
+def silent(stage: str, done: float, total: float | None, unit: str, note: str = "") -> None:
+    """Hear nothing."""
+
+
+def make(data: TextData | InstructionData, folder: Path, **options: Any) -> Prepared:
+    """Prepare with nobody watching."""
+    settings: dict[str, Any] = {"seed": 1, "model_tokenizer": None, "progress": silent, "should_stop": lambda: False}
+    return prepare(data, folder, **{**settings, **options})
+
+
+def text_data(*sources: dict[str, Any], **fields: Any) -> TextData:
+    """Documents, with a tokenizer of 300 tokens trained on them."""
+    values = {
+        "kind": "text",
+        "sources": list(sources),
+        "tokenizer": {"kind": "train", "vocabulary_size": 300},
+        "held_out_fraction": 0.2,
+        **fields,
+    }
+    return TextData.model_validate_json(json.dumps(values))
+
+
+def instructions(path: Path, **fields: Any) -> InstructionData:
+    """Instructions from a JSON file."""
+    values = {
+        "kind": "instructions",
+        "sources": [{"kind": "json", "path": str(path)}],
+        "held_out_fraction": 0.2,
+        **fields,
+    }
+    return InstructionData.model_validate_json(json.dumps(values))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Sixty small files."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02}.txt").write_text(f"document {number}: the value is {number * number} – ü\n" * 3)
+    return folder
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Sixty instructions."""
+    path = tmp_path / "rows.json"
+    values = [{"instruction": f"Say {n}.", "input": "x" * (n % 2), "output": f"It is {n}."} for n in range(60)]
+    path.write_text(json.dumps(values))
+    return path
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Every file of a folder with its hash."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+def test_every_document_comes_back_once_in_its_split(corpus: Path, tmp_path: Path) -> None:
+    made = make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "data")
+    tokenizer = load_tokenizer(made.tokenizer)
+    texts = {path.read_text() for path in corpus.iterdir()}
+    found: dict[str, list[str]] = {}
+    for split in ("train", "held_out"):
+        shards = TokenShards(made.folder, split)  # type: ignore[arg-type]
+        documents = [shards.document(number)[0].tolist() for number in range(shards.documents)]
+        assert all(ids[-1] == tokenizer.end_token_id for ids in documents)
+        assert all(ids.count(tokenizer.end_token_id) == 1 for ids in documents)
+        assert shards.tokens == sum(map(len, documents))
+        assert shards.stream(0, shards.tokens).tolist() == [token for ids in documents for token in ids]
+        found[split] = [tokenizer.decode(ids[:-1]) for ids in documents]
+    assert sorted(found["train"] + found["held_out"]) == sorted(texts)
+    assert all(is_held_out(text, seed=1, fraction=0.2) for text in found["held_out"])
+    assert 3 < len(found["held_out"]) < 25
+    verify(made.folder)
+    manifest = load_prepared(made.folder).manifest
+    assert (manifest.kind, manifest.vocabulary_size, manifest.template) == ("text", 300, "none")
+    source = manifest.sources[0]
+    assert (source.rows, source.documents, len(source.files), manifest.dropped) == (60, 60, 60, {})
+    assert source.text_bytes == sum(len(text.encode()) for text in texts)
+
+
+def test_equal_documents_stay_on_one_side_and_another_seed_splits_otherwise() -> None:
+    texts = [f"text {number}" for number in range(2000)]
+    first = [is_held_out(text, seed=1, fraction=0.1) for text in texts]
+    assert first == [is_held_out(text, seed=1, fraction=0.1) for text in texts]
+    assert first != [is_held_out(text, seed=2, fraction=0.1) for text in texts]
+    assert 150 < sum(first) < 250
+    assert not any(is_held_out(text, seed=1, fraction=0.0) for text in texts)
+
+
+def test_the_tokenizer_sees_the_training_split_only(corpus: Path, tmp_path: Path) -> None:
+    """Held-out texts changed in place of others leave the trained tokenizer as it was."""
+    data = text_data({"kind": "files", "path": str(corpus)})
+    held_out = [path for path in corpus.iterdir() if is_held_out(path.read_text(), seed=1, fraction=0.2)]
+    first = make(data, tmp_path / "a")
+    for path in held_out:
+        path.unlink()
+    number = 0
+    while not is_held_out(text := f"zzz {number} qqq " * 40, seed=1, fraction=0.2):
+        number += 1
+    (corpus / "new.txt").write_text(text)
+    second = make(data, tmp_path / "b")
+    assert files_of(first.tokenizer) == files_of(second.tokenizer)
+    assert second.manifest.held_out.documents == 1
+
+
+def test_instructions_with_alpaca_and_with_chat(
+    rows: Path, tmp_path: Path, byte_level: Callable[..., Path], chatml: str
+) -> None:
+    for template, folder, end in (
+        (None, byte_level(name="a"), "<|endoftext|>"),
+        (chatml, byte_level(chatml, name="b"), "<|im_end|>"),
+    ):
+        made = make(instructions(rows), tmp_path / f"data{end[2:4]}", model_tokenizer=folder)
+        assert made.manifest.template == ("chat" if template else "alpaca")
+        assert made.manifest.sources[0].format == "alpaca"
+        tokenizer = load_tokenizer(made.tokenizer)
+        answers = set()
+        supervised_tokens = 0
+        for split in ("train", "held_out"):
+            shards = TokenShards(made.folder, split)  # type: ignore[arg-type]
+            for number in range(shards.documents):
+                ids, supervised = shards.document(number)
+                assert supervised is not None
+                answers.add(tokenizer.decode(ids[supervised.astype(bool)].tolist()))
+                supervised_tokens += int(supervised.sum())
+        assert answers == {f"It is {n}.{end}" for n in range(60)}
+        splits = made.manifest.splits.values()
+        assert sum(split.supervised_tokens for split in splits) == supervised_tokens
+        assert (made.tokenizer / "chat_template.jinja").exists() == (template is not None)
+
+
+def test_instructions_can_train_their_own_tokenizer(rows: Path, tmp_path: Path) -> None:
+    made = make(instructions(rows, tokenizer={"kind": "train", "vocabulary_size": 290}), tmp_path / "data")
+    assert (made.manifest.vocabulary_size, made.manifest.template, made.manifest.stop_token_ids) == (290, "alpaca", [0])
+
+
+def test_a_model_without_a_tokenizer_is_a_usage_error(rows: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="found a model built from scratch"):
+        make(instructions(rows), tmp_path / "data")
+
+
+# ---------------------------------------------------------------- the same each time
+
+
+def test_the_same_input_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    data = text_data({"kind": "files", "path": str(corpus)})
+    assert files_of(make(data, tmp_path / "a").folder) == files_of(make(data, tmp_path / "b").folder)
+
+
+def test_the_digest_is_of_the_tokens_and_not_of_the_place(corpus: Path, tmp_path: Path) -> None:
+    first = make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "a").manifest
+    corpus.rename(tmp_path / "moved")
+    second = make(text_data({"kind": "files", "path": str(tmp_path / "moved")}), tmp_path / "b").manifest
+    (tmp_path / "moved" / "00.txt").write_text("another")
+    third = make(text_data({"kind": "files", "path": str(tmp_path / "moved")}), tmp_path / "c").manifest
+    assert first.digest == second.digest != third.digest
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_an_empty_split_is_an_error(tmp_path: Path, corpus: Path, byte_level: Callable[..., Path]) -> None:
+    (tmp_path / "one.txt").write_text("one single document\n" * 40)
+    source = {"kind": "files", "path": str(tmp_path / "one.txt")}
+    for tokenizer in ({"kind": "train", "vocabulary_size": 262}, {"kind": "load", "path": str(byte_level())}):
+        with pytest.raises(DataError, match=r"expected documents (held out|to train on).*none among 1") as error:
+            make(text_data(source, tokenizer=tokenizer), tmp_path / "data")
+        assert error.value.exit_code == ExitCode.DATA
+    made = make(text_data(source, tokenizer={"kind": "train", "vocabulary_size": 262}, held_out_fraction=0),
+                tmp_path / "data")  # fmt: skip
+    assert (made.manifest.train.documents, made.manifest.held_out.documents) == (1, 0)
+
+
+def test_too_many_bad_rows_are_an_error_and_some_are_counted(tmp_path: Path, byte_level: Callable[..., Path]) -> None:
+    path = tmp_path / "rows.jsonl"
+    good = [json.dumps({"instruction": f"Say {n}.", "output": f"{n}"}) for n in range(97)]
+    long = json.dumps({"instruction": "Say it.", "output": "word " * 100})
+    path.write_text("\n".join([*good, "{broken", json.dumps({"instruction": "a", "output": ""}), long]))
+    data = instructions(path, max_tokens=64, max_bad_rows=0.03)
+    made = make(data, tmp_path / "data", model_tokenizer=byte_level())
+    assert made.manifest.dropped == {"empty_turn": 1, "json": 1, "over_long": 1}
+    source = made.manifest.sources[0]
+    assert (source.rows, source.documents) == (100, 97)
+    assert made.manifest.train.documents + made.manifest.held_out.documents == 97
+    with pytest.raises(DataError, match=r"3 of 100 rows \(3 %\) cannot be used, at most 2 % may be") as error:
+        make(data.model_copy(update={"max_bad_rows": 0.02}), tmp_path / "other", model_tokenizer=byte_level())
+    for words in (f"{path}:98: ", f"{path}:99: ", f"{path}:100: expected an answer of fewer than 64 tokens"):
+        assert words in str(error.value)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_source_that_changes_meanwhile_is_an_error(corpus: Path, tmp_path: Path) -> None:
+    def change(stage: str, done: float, total: float | None, unit: str, note: str = "") -> None:
+        (corpus / "59.txt").write_text("changed")
+
+    with pytest.raises(DataError, match="the sources changed while they were read"):
+        make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "data", progress=change)
+
+
+def test_a_folder_that_is_there_is_not_touched_and_the_same_one_is_taken(corpus: Path, tmp_path: Path) -> None:
+    data = text_data({"kind": "files", "path": str(corpus)})
+    first = make(data, tmp_path / "data")
+    assert make(data, tmp_path / "data").manifest == first.manifest  # another run was quicker
+    with pytest.raises(AlreadyThereError, match="expected no folder of that name yet"):
+        make(data, tmp_path / "data", seed=2)
+    assert load_prepared(first.folder).manifest == first.manifest
+    assert [path.name for path in tmp_path.iterdir() if ".tmp-" in path.name] == []
+
+
+# ---------------------------------------------------------------- progress, stop, kill
+
+
+def test_progress_names_every_stage_and_ends_with_its_total(corpus: Path, tmp_path: Path) -> None:
+    heard: dict[str, tuple[float, float | None]] = {}
+
+    def hear(stage: str, done: float, total: float | None, unit: str, note: str = "") -> None:
+        heard[stage] = (done, total)
+
+    make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "data", progress=hear)
+    assert heard == {"reading": (60, 60), "training the tokenizer": (300, 300), "encoding": (60, 60)}
+
+
+@pytest.mark.parametrize("calls", range(4))
+def test_a_stop_leaves_nothing(corpus: Path, tmp_path: Path, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.data.progress._POLL_SECONDS", 0)
+    left = iter([False] * calls * 30)
+    with pytest.raises(PreparationStopped):
+        make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "data",
+             should_stop=lambda: next(left, True))  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_a_full_disk_is_a_storage_error_and_leaves_nothing(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "data"))
+
+    monkeypatch.setattr("core.data.shards._HashedFile.write", full)
+    with pytest.raises(StorageError, match="No space left on device") as error:
+        make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "data")
+    assert error.value.exit_code == ExitCode.STORAGE
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from core.config.data import TextData
+from core.data.prepare import prepare
+data = TextData.model_validate_json(sys.argv[1])
+print("begins", flush=True)
+prepare(data, Path(sys.argv[2]), seed=1, model_tokenizer=None, progress=lambda *a, **k: None, should_stop=lambda: False)
+"""
+
+
+def test_a_kill_leaves_it_whole_or_absent(corpus: Path, tmp_path: Path) -> None:
+    """Killed at ten moments from a fixed seed; the next preparation removes what they left and gives the same bytes."""
+    data = text_data({"kind": "files", "path": str(corpus)})
+    begin = time.monotonic()
+    expected = files_of(make(data, tmp_path / "expected").folder)
+    seconds = time.monotonic() - begin
+    folder = tmp_path / "made" / "data"
+    draw = random.Random(5)
+    interrupted = 0
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "TOKENIZERS_PARALLELISM": "false"}
+    for _ in range(10):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, data.model_dump_json(), str(folder)], stdout=subprocess.PIPE, env=environment
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(draw.uniform(0, 1.2 * seconds))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        if is_prepared(folder):
+            assert files_of(folder) == expected
+            verify(folder)
+            for path in sorted(folder.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+            folder.rmdir()
+        else:
+            assert not folder.exists()
+            interrupted += 1
+    assert interrupted >= 3
+    assert files_of(make(data, folder).folder) == expected
+    assert [path.name for path in folder.parent.iterdir()] == ["data"]
