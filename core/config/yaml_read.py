@@ -30,6 +30,7 @@ from core.errors import ConfigurationError, Problem
 
 MAX_CHARACTERS = 2**20
 MAX_DEPTH = 32
+MAX_NODES = 20_000  # A list in brackets of 500,000 items takes half a minute to read, 20,000 one second.
 MAX_PROBLEMS = 100
 MAX_DIGITS = 300  # Python refuses to read integers of more than 4,300 digits, JSON readers far shorter ones.
 
@@ -84,7 +85,7 @@ def read_node(text: str, file: str = "") -> Node:
         builder.report(f"holds the character U+{error.character:04X}, which YAML does not allow", line=line)
     except (YAMLError, ValueError, OverflowError, IndexError) as error:
         # ruamel's scanner lets some errors of Python out, such as that of chr() for "\\U99999999".
-        builder.report(f"is not YAML: {' '.join(str(error).split())}", line=builder.line)
+        builder.report(f"is not YAML that a preset may be: {' '.join(str(error).split())}", line=builder.line)
     if builder.problems:
         raise ConfigurationError(builder.problems)
     return builder.root or Node("scalar", 1, 0, 0, in_line=True)
@@ -119,6 +120,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.root: Node | None = None
         self.line = 1
+        self._nodes = 0
         self._open: list[_Open] = []
 
     def report(self, message: str, *, line: int | None, found: str = "") -> None:
@@ -144,6 +146,9 @@ class _Builder:
             self._extend(closed.end)
 
     def _take_node(self, event: NodeEvent) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise YAMLError(f"it has more than {MAX_NODES:,} values")
         if event.anchor is not None:
             self.report("has an anchor; leave it out", line=self.line, found=f"&{event.anchor}")
         if isinstance(event, ScalarEvent):

@@ -116,11 +116,14 @@ def test_an_empty_text_says_so() -> None:
         assert "is empty" in str(refused(text)[0])
 
 
-@pytest.mark.parametrize("bomb", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000, "a: " + "[" * 500, "? " * 50_000])
-def test_deep_nesting_is_refused_at_once(bomb: str) -> None:
+BOMBS = ["a: [" + "b," * 500_000, "[" * 100_000, "{a: " * 100_000, "- " * 100_000, "a: " + "[" * 500, "? " * 50_000]
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=range(len(BOMBS)))
+def test_more_than_a_preset_ever_needs_is_refused_at_once(bomb: str) -> None:
     begin = time.monotonic()
     refused(bomb)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 5  # 1.5 s at most, alone on two cores
 
 
 def test_aliases_that_double_thirty_times_are_refused_at_once() -> None:
