@@ -1,0 +1,105 @@
+"""What the threads of the console tell its screens. Nothing else crosses over, and no thread touches a widget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from core.run.events import AnyEvent
+from core.run.status import RunStatus
+from tui.services.run_list import RunRow
+from tui.services.safe_text import SafeText
+
+if TYPE_CHECKING:  # numpy is imported after the first paint
+    from tui.services.curves import Frame
+    from tui.services.machine import MachineReading
+
+
+@dataclass
+class RunsListed(Message):
+    """The runs of the home, newest first; `total` counts also those that are not listed."""
+
+    rows: tuple[RunRow, ...]
+    total: int
+    complete: bool
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` supersedes this one: a newer list does."""
+        return isinstance(message, RunsListed)
+
+
+@dataclass
+class RunBatch(Message):
+    """Further events of the watched run, in their order. Never replaced: it is data."""
+
+    run: str
+    events: tuple[AnyEvent, ...]
+
+
+@dataclass
+class RunStated(Message):
+    """How the watched run is."""
+
+    run: str
+    state: RunStatus
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` supersedes this one: a newer state does."""
+        return isinstance(message, RunStated) and message.run == self.run
+
+
+@dataclass
+class CurvesReady(Message):
+    """The curves that the monitor asked for."""
+
+    run: str
+    frame: Frame
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` supersedes this one: a newer frame does."""
+        return isinstance(message, CurvesReady) and message.run == self.run
+
+
+@dataclass
+class LogGrew(Message):
+    """Further lines of the worker's output."""
+
+    run: str
+    lines: tuple[SafeText, ...]
+
+
+@dataclass
+class MachineSeen(Message):
+    """What this machine does."""
+
+    reading: MachineReading
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` supersedes this one: a newer reading does."""
+        return isinstance(message, MachineSeen)
+
+
+@dataclass
+class FeedFailed(Message):
+    """A thread of the console ended with an error; `words` say which and what it means."""
+
+    words: SafeText
+
+
+@dataclass
+class ActionDone(Message):
+    """An action that ran in a thread succeeded: `run` is the run that it was about, `words` what to tell."""
+
+    action: str
+    run: str
+    words: SafeText
+
+
+@dataclass
+class ActionFailed(Message):
+    """An action that ran in a thread was refused."""
+
+    action: str
+    words: SafeText

@@ -1,0 +1,287 @@
+"""The form of a preset: change what is to be changed, save it, start a run from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Input
+
+from core.config.fields import Slot
+from core.errors import FootplateError
+from core.run.directory import check_run_name
+from core.run.runs import next_name
+from tui.forms.derived import derived_lines
+from tui.forms.form_state import FormState
+from tui.forms.form_text import change_lines, help_lines, row_lines
+from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog, typing_field
+from tui.services.safe_text import safe
+from tui.services.styled import line, word
+from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.lines import LinesView
+from tui.widgets.row_list import RowList
+from tui.widgets.titles import set_title
+
+if TYPE_CHECKING:
+    from tui.console import FootplateApp
+
+
+class FormScreen(Screen[None]):
+    """Fields are drawn as lines, and one editor is mounted while a field is being edited."""
+
+    AUTO_FOCUS = "RowList"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual declares it on the instance
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (14, "-low"), (20, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "f2", "advanced", "advanced", id="form.advanced", tooltip="Show all fields, or only those that are set"
+        ),
+        Binding("f3", "presets", "presets", id="form.presets", tooltip="Choose another preset"),
+        Binding("f4", "save", "save as", id="form.save", tooltip="Save what differs from the defaults as your preset"),
+        Binding("f5", "launch", "start", id="form.launch", tooltip="Check everything and start a run"),
+        Binding("space", "edit", "edit", show=False, id="form.edit", tooltip="Edit the field, or take its next choice"),
+        Binding("u", "reset", "undo", id="form.reset", tooltip="Give the field the preset's value back"),
+        Binding("D", "differences", "changes", id="form.differences", tooltip="Show what differs from the preset"),
+        Binding("exclamation_mark", "problem", "next problem", id="form.problem", tooltip="Go to the next wrong field"),
+        Binding("escape", "leave", "back", show=False, id="form.leave", tooltip="Leave the field, then the form"),
+    ]
+
+    def __init__(self, form: FormState) -> None:
+        super().__init__()
+        self._form = form
+        self._slots: list[Slot] = []
+        self._show_changes = False
+
+    @property
+    def console_app(self) -> FootplateApp:
+        """The application."""
+        return cast("FootplateApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the screen."""
+        yield LinesView(id="head")
+        with Horizontal(id="body"):
+            with Vertical(id="main"):
+                yield RowList(id="list")
+                yield Vertical(id="editor")
+            yield LinesView(id="side", wraps=True)
+        yield KeyLine(id="keys")
+
+    def on_mount(self) -> None:
+        """Show the form."""
+        self.query_one("#editor").display = False
+        hints = [
+            Hint("⏎", "edit", "screen.edit"), Hint("F2", "advanced", "screen.advanced"),
+            Hint("F3", "presets", "screen.presets"), Hint("F4", "save as", "screen.save"),
+            Hint("F5", "start", "screen.launch"), Hint("u", "undo", "screen.reset"),
+            Hint("D", "changes", "screen.differences"), Hint("!", "next problem", "screen.problem"),
+        ]  # fmt: skip
+        self.query_one(KeyLine).show_hints([hints, self.console_app.place_hints()])
+        self._show_form(cursor=0)
+
+    def _show_form(self, *, cursor: int | None = None) -> None:
+        self._slots = self._form.visible()
+        rows = self.query_one(RowList)
+        set_title(rows, [word(self._form.name, "title")], safe(self._below()))
+        rows.show(row_lines(self._form, self._slots), cursor=cursor)
+        self._show_head()
+        self._show_side()
+
+    def _below(self) -> str:
+        hidden = self._form.hidden_count()
+        return f"{hidden} more at their defaults: F2" if hidden and not self._form.advanced else ""
+
+    def _slot(self) -> Slot | None:
+        cursor = self.query_one(RowList).cursor
+        return self._slots[cursor] if 0 <= cursor < len(self._slots) else None
+
+    def _show_head(self) -> None:
+        left = [word(" FOOTPLATE", "title"), word("  3 Configure   ", "strong")]
+        count, changes = self._form.problem_count, len(self._form.changes())
+        left.append(word(f"{self._form.name}  {_counted(changes, 'change')}"))
+        right = [word(f"{_counted(count, 'wrong value')} ", "bad") if count else word("valid ", "good")]
+        self.query_one("#head", LinesView).show([line(*left, right=right)])
+
+    def _show_side(self) -> None:
+        side = self.query_one("#side", LinesView)
+        slot = self._slot()
+        if slot is None:
+            return
+        set_title(side, [word("changes" if self._show_changes else slot.title, "title")])
+        if self._show_changes:
+            side.show(change_lines(self._form))
+            return
+        lines = [line(word(text, tone)) for text, tone in help_lines(self._form, slot)]
+        derived = derived_lines(self._form.draft.values)
+        if self.has_class("-wide"):
+            lines += [line(), line(word("what follows", "title")), *derived]
+            lines += [line(), line(word("changes", "title")), *change_lines(self._form)]
+        elif len(lines) < side.size.height:
+            lines += derived
+        side.show(lines)
+
+    @on(RowList.Moved)
+    def _moved(self) -> None:
+        self._show_side()
+
+    @on(RowList.Chosen)
+    def _chosen(self) -> None:
+        self.action_edit()
+
+    @on(KeyLine.Pressed)
+    async def _pressed(self, message: KeyLine.Pressed) -> None:
+        await self.run_action(message.action)
+
+    @work
+    async def action_edit(self) -> None:
+        """Edit the field under the cursor: a menu for choices, a line for the rest."""
+        slot = self._slot()
+        if slot is None or slot.kind == "section":
+            return
+        if slot.choices:
+            options = [
+                Option(str(index), safe(self._form_choice(choice)), safe(about))
+                for index, (choice, about) in enumerate(zip(slot.choices, slot.choice_help, strict=True))
+            ]
+            at = slot.choices.index(slot.value) if slot.value in slot.choices else 0
+            answer = await self.app.push_screen_wait(MenuDialog(safe(slot.title), options, cursor=at))
+            if answer is not None:
+                self._form.put(slot, slot.choices[int(answer)])
+                self._show_form()
+            return
+        await self._open_editor(slot)
+
+    @staticmethod
+    def _form_choice(choice: str | int | bool | None) -> str:
+        return "(empty)" if choice is None else str(choice).lower() if isinstance(choice, bool) else str(choice)
+
+    async def _open_editor(self, slot: Slot) -> None:
+        editor = self.query_one("#editor", Vertical)
+        await editor.remove_children()
+        field = typing_field(safe(self._form.text_of(slot), limit=20_000))
+        await editor.mount(field)
+        set_title(editor, [word(slot.title, "title")], safe("⏎ take it   esc leave it as it was"))
+        editor.display = True
+        field.focus()
+
+    async def _close_editor(self) -> None:
+        editor = self.query_one("#editor", Vertical)
+        await editor.remove_children()
+        editor.display = False
+        self.query_one(RowList).focus()
+
+    @on(Input.Submitted, "#typed")
+    async def _typed(self, message: Input.Submitted) -> None:
+        slot = self._slot()
+        if slot is None:
+            return
+        try:
+            self._form.type_in(slot, message.value)
+        except FootplateError as error:
+            self.console_app.tell(safe(error.message), "error")
+            return
+        await self._close_editor()
+        self._show_form()
+
+    async def action_leave(self) -> None:
+        """Leave the editor, or the form, or the screen."""
+        if self.query_one("#editor").display:
+            await self._close_editor()
+        else:
+            self.action_presets()
+
+    def action_advanced(self) -> None:
+        """Show all fields, or only those that are set."""
+        slot = self._slot()
+        self._form.advanced = not self._form.advanced
+        self._show_form()
+        if slot is not None and slot in self._slots:
+            self.query_one(RowList).move_to(self._slots.index(slot))
+
+    def action_reset(self) -> None:
+        """Give the field under the cursor back what the preset says."""
+        slot = self._slot()
+        if slot is not None and slot.kind != "section":
+            self._form.reset(slot)
+            self._show_form()
+
+    def action_differences(self) -> None:
+        """Show the changes instead of the help, and back."""
+        self._show_changes = not self._show_changes
+        self._show_side()
+
+    def action_problem(self) -> None:
+        """Go to the next field that is wrong."""
+        if not self._form.wrong:
+            return
+        rows = self.query_one(RowList)
+        wrong = [index for index, slot in enumerate(self._slots) if slot.path in self._form.wrong]
+        if wrong:
+            rows.move_to(next((index for index in wrong if index > rows.cursor), wrong[0]))
+
+    @work
+    async def action_presets(self) -> None:
+        """Go back to the menu; changes that were not saved are asked about."""
+        if self._form.changes():
+            text = [safe("The changes to this form are lost; F4 would save them as a preset.")]
+            if not await self.app.push_screen_wait(ConfirmDialog(safe("Leave the form?"), text, yes=safe("leave it"))):
+                return
+        self.dismiss(None)
+
+    @work
+    async def action_save(self) -> None:
+        """Save the form as a preset of the user."""
+        if self._refused("saved"):
+            return
+        text = [safe("Saved among your presets; what is at its default is left out.")]
+        name = await self.app.push_screen_wait(
+            TextDialog(safe("Save as"), text, value=safe(f"{self._form.name}-mine"), limit=64)
+        )
+        if not name:
+            return
+        try:
+            path = self.console_app.home.presets / f"{check_run_name(name)}.yaml"
+            if path.exists():
+                question = [safe(f"There is a preset {name} already. Its comments stay, its values are replaced.")]
+                dialog = ConfirmDialog(safe("Replace it?"), question, yes=safe("replace it"))
+                if not await self.app.push_screen_wait(dialog):
+                    return
+            self.console_app.prepare_home()
+            self._form.save(path)
+        except (FootplateError, OSError) as error:
+            self.console_app.tell(safe(str(error)), "error")
+            return
+        self.console_app.tell(safe(f"Saved as {path}."))
+
+    def _refused(self, what: str) -> bool:
+        count = self._form.problem_count
+        if count:
+            self.console_app.tell(safe(f"This cannot be {what}: {_counted(count, 'wrong value')}."), "error")
+            self._show_form()
+            self.action_problem()
+        return count > 0
+
+    @work
+    async def action_launch(self) -> None:
+        """Check everything, ask for a name, and start the run."""
+        if self._refused("started"):
+            return
+        try:
+            config = self._form.resolved_yaml()
+        except FootplateError as error:
+            self.console_app.tell(safe(error.message), "error")
+            return
+        text = [safe(f"{before}: {old} → {new}") for before, old, new in self._form.changes()[:8]]
+        text += [safe("The run goes on by itself; leaving this console does not stop it."), safe("Its name:")]
+        suggested = next_name(self.console_app.home, self._form.name)
+        name = await self.app.push_screen_wait(TextDialog(safe("Start a run"), text, value=safe(suggested), limit=64))
+        if name:
+            self.console_app.create_and_start(name.strip(), self._form.name, config)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

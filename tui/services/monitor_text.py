@@ -1,0 +1,206 @@
+"""A watched run in lines: its head, its numbers, its facts, the machine, the stages of preparation. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from core.run.events import Failed, Progress, Series, Stopped
+from core.run.status import RunStatus
+from tui.services.run_list import is_live
+from tui.services.run_view import RunView
+from tui.services.safe_text import safe, size_words
+from tui.services.styled import Line, Span, line, word
+from tui.services.words import count_text, duration_text, progress_bar, state_words, value_text
+
+if TYPE_CHECKING:
+    from tui.services.curves import Frame
+    from tui.services.machine import GpuReading, MachineReading
+
+_SHORT = {
+    "train/learning_rate": "lr", "train/grad_norm": "|g|", "train/tokens_per_second": "tok/s", "train/loss": "loss",
+    "eval/loss": "eval", "eval/perplexity": "ppl",
+}  # fmt: skip
+
+
+def head_lines(view: RunView, state: RunStatus | None, frame: Frame | None, width: int) -> list[Line]:
+    """Return the three lines over a monitor: who and how, how far, the newest numbers."""
+    name = [word(" FOOTPLATE", "title"), word("  4 Monitor   ", "strong"), word(view.name, "strong")]
+    if view.phase:
+        name.append(word(f" · {view.phase}", "muted"))
+    return [line(*name, right=_state_spans(state)), _progress_line(view, state, frame, width), _numbers(view, frame)]
+
+
+def _state_spans(state: RunStatus | None) -> list[Span]:
+    if state is None:
+        return [word("reading … ", "muted")]
+    spans = [state_words(state.word)]
+    if is_live(state) and state.section:
+        spans.append(word(f"  {state.section}", "muted"))
+    if is_live(state) and state.beat_seconds is not None:
+        spans.append(word(f"  ♥ {duration_text(state.beat_seconds)} ago", "muted"))
+    return [*spans, word(" ")]
+
+
+def _progress_line(view: RunView, state: RunStatus | None, frame: Frame | None, width: int) -> Line:
+    step = frame.step if frame is not None and frame.step else state.step if state and state.step else 0
+    if view.steps is None:
+        newest = next(reversed(view.progress.values()), None) if view.progress else None
+        if newest is None:
+            return line(word(f" {state.words if state else ''}", "muted"))
+        return line(word(" "), *_stage_spans(newest, max(10, width // 4)))
+    share = step / view.steps if view.steps else 0.0
+    spans = [
+        word(f" step {step:,} / {view.steps:,}  "),
+        progress_bar(share, max(8, min(40, width // 4))),
+        word(f"  {share:.1%}"),
+    ]
+    right = []
+    if frame is not None and frame.elapsed is not None:
+        right.append(word(f"elapsed {duration_text(frame.elapsed)}  ", "muted"))
+    if frame is not None and frame.remaining is not None and state is not None and is_live(state):
+        right.append(word(f"left {duration_text(frame.remaining)} ", "strong"))
+    elif state is not None and state.word in ("running", "stalled"):
+        right.append(word("left … ", "muted"))
+    return line(*spans, right=right)
+
+
+def _numbers(view: RunView, frame: Frame | None) -> Line:
+    spans: list[Span] = [word(" ")]
+    for series in view.series:
+        value = _latest(view, frame, series)
+        if value is None:
+            continue
+        text = count_text(value) if abs(value) >= 1000 else value_text(value)
+        name = _SHORT.get(series.name, series.title)
+        spans += [word(f"{name} ", "muted"), word(text, "strong" if math.isfinite(value) else "bad"), word("   ")]
+    if frame is not None and frame.steps_per_second:
+        pace = frame.steps_per_second
+        words = f"{1 / pace:.3g} s/step" if pace < 1 else f"{pace:.3g} steps/s"
+        spans += [word(words), word("   ")]
+    if frame is not None and math.isfinite(frame.tokens) and frame.tokens:
+        spans += [word("tokens ", "muted"), word(count_text(frame.tokens))]
+    return Line(tuple(spans))
+
+
+def _latest(view: RunView, frame: Frame | None, series: Series) -> float | None:
+    value = view.latest_evaluation(series.name)
+    return frame.latest.get(series.name, value) if frame is not None else value
+
+
+def fact_lines(view: RunView, state: RunStatus | None) -> list[Line]:
+    """Return what a person wants to know of the run: what Started told, its checkpoints, its best evaluation."""
+    lines = []
+    if state is not None:
+        lines.append(line(word(state.words or state.word)))
+    if state is not None and state.pid and is_live(state):
+        lines.append(_pair("pid", f"{state.pid} on {state.host or 'this machine'}"))
+    if view.resumed_step:
+        lines.append(_pair("resumed at", f"{view.resumed_step:,}"))
+    if view.checkpoints:
+        lines.append(_pair("checkpoint", f"{view.checkpoints[-1].step:,} ({size_words(view.checkpoints[-1].bytes)})"))
+    for series in view.series:
+        best = view.best_evaluation(series) if series.name.startswith("eval/") else None
+        if best is not None:
+            lines.append(_pair(f"best {_SHORT.get(series.name, series.title)}", f"{value_text(best[1])} @ {best[0]:,}"))
+    facts = view.started.facts if view.started else {}
+    lines += [_pair(name.replace("_", " "), _fact(value)) for name, value in facts.items()]
+    return lines
+
+
+def ending_lines(view: RunView) -> list[Line]:
+    """Return what a person must know of a run that ended badly, and what to do; [] where it did not."""
+    match view.ended:
+        case Failed(message=message, hint=hint, exit_code=code):
+            lines = [
+                line(
+                    word(f"failed with code {code}: ", "bad"), word(message.strip().splitlines()[0] if message else "")
+                )
+            ]
+            return lines + ([line(word(part, "accent")) for part in hint.splitlines()[:2]] if hint else [])
+        case Stopped(message=message) if message:
+            return [line(word(message, "warning"))]
+        case _:
+            return []
+
+
+def stage_lines(view: RunView, width: int) -> list[Line]:
+    """Return a line for each stage of work without steps."""
+    return [line(word(" "), *_stage_spans(progress, max(10, width // 3))) for progress in view.progress.values()]
+
+
+def _stage_spans(progress: Progress, width: int) -> list[Span]:
+    name = word(f"{progress.stage:<22}")
+    note = word(f"  {progress.note}" if progress.note else "", "muted")
+    if not progress.total:
+        return [name, word(f"{count_text(progress.done)} {progress.unit}", "strong"), note]
+    share = progress.done / progress.total
+    done = f"  {share:4.0%}  {count_text(progress.done)} of {count_text(progress.total)} {progress.unit}"
+    return [name, progress_bar(share, width), word(done), note]
+
+
+def machine_lines(reading: MachineReading | None, width: int) -> list[Line]:
+    """Return the machine in a panel."""
+    if reading is None:
+        return [line(word("reading …", "muted"))]
+    lines: list[Line] = []
+    for index, gpu in enumerate(reading.gpus):
+        lines += _gpu_lines(index, gpu, width)
+    if not reading.gpus:
+        lines.append(line(word("no GPU seen", "muted")))
+    bar = max(6, width - 28)
+    lines.append(_gauge("cpu", reading.cpu / 100, f"{reading.cpu:3.0f}% of {reading.cores} cores", bar))
+    used = f"{size_words(reading.memory_used)} of {size_words(reading.memory_total)}"
+    lines.append(_gauge("memory", reading.memory_used / max(1, reading.memory_total), used, bar))
+    free = f"{size_words(reading.disk_free)} free"
+    taken = 1 - reading.disk_free / max(1, reading.disk_total)
+    lines.append(_gauge("disk", taken, free, bar))
+    return lines
+
+
+def machine_line(reading: MachineReading | None) -> Line:
+    """Return the machine in one line."""
+    if reading is None:
+        return line(word(" machine: reading …", "muted"))
+    spans: list[Span] = [word(" ")]
+    for index, gpu in enumerate(reading.gpus):
+        use = "" if gpu.utilization is None else f" {gpu.utilization:.0f}%"
+        spans.append(word(f"gpu{index}{use} {size_words(gpu.memory_used or 0)}   "))
+    spans.append(
+        word(f"cpu {reading.cpu:.0f}%   memory {size_words(reading.memory_used)}/{size_words(reading.memory_total)}")
+    )
+    tone = "warning" if reading.disk_free < 2e9 else "plain"
+    spans.append((safe(f"   disk {size_words(reading.disk_free)} free"), "warning" if tone == "warning" else "plain"))
+    return Line(tuple(spans))
+
+
+def _gpu_lines(index: int, gpu: GpuReading, width: int) -> list[Line]:
+    use = (gpu.utilization or 0.0) / 100
+    words = "" if gpu.utilization is None else f"{gpu.utilization:3.0f}%"
+    lines = [line(word(f"{index} {gpu.name}"[:width], "muted")), _gauge("gpu", use, words, max(6, width - 28))]
+    if gpu.memory_total:
+        used = f"{size_words(gpu.memory_used or 0)} of {size_words(gpu.memory_total)}"
+        lines.append(_gauge("", (gpu.memory_used or 0) / gpu.memory_total, used, max(6, width - 28)))
+    heat = [f"{gpu.temperature:.0f} °C"] if gpu.temperature is not None else []
+    power = [f"{gpu.power:.0f} W"] if gpu.power is not None else []
+    return lines + ([line(word("       " + "   ".join(heat + power), "muted"))] if heat or power else [])
+
+
+def _gauge(name: str, share: float, words: str, width: int) -> Line:
+    return line(word(f"{name:<7}", "muted"), progress_bar(share, width), word(f" {words}"))
+
+
+def _pair(name: str, words: str) -> Line:
+    return line(word(f"{name} ", "muted"), word(words))
+
+
+def _fact(value: str | int | float | bool) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}" if abs(value) < 10_000_000 else count_text(value)
+        case float():
+            return value_text(value)
+        case _:
+            return value

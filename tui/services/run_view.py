@@ -1,0 +1,130 @@
+"""What a console knows of one run, built from its events.
+
+Pure state: events come in, in their order, and questions are answered. A `Resumed` takes back what earlier attempts
+said about later steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from core.run.events import (
+    AnyEvent,
+    CheckpointSaved,
+    Evaluated,
+    Failed,
+    Finished,
+    Notice,
+    Progress,
+    Resumed,
+    Sampled,
+    Series,
+    Started,
+    Stopped,
+)
+
+KEPT = 200
+
+
+@dataclass
+class RunView:
+    """The state of one run as its events tell it."""
+
+    name: str
+    started: Started | None = None
+    resumed_step: int = 0
+    evaluations: list[Evaluated] = field(default_factory=list)
+    checkpoints: list[CheckpointSaved] = field(default_factory=list)
+    samples: deque[Sampled] = field(default_factory=lambda: deque(maxlen=KEPT))
+    notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=KEPT))
+    progress: dict[str, Progress] = field(default_factory=dict)
+    ended: Stopped | Failed | Finished | None = None
+    events: int = 0
+
+    def apply(self, events: Iterable[AnyEvent]) -> None:
+        """Take further events."""
+        for event in events:
+            self.events += 1
+            self._apply(event)
+
+    def _apply(self, event: AnyEvent) -> None:
+        match event:
+            case Started():
+                self.started, self.ended, self.resumed_step = event, None, 0
+                self.progress.clear()
+            case Resumed():
+                self._take_back(event.step)
+            case Evaluated():
+                self.evaluations.append(event)
+            case CheckpointSaved():
+                self.checkpoints.append(event)
+            case Sampled():
+                self.samples.append(event)
+            case Notice():
+                self.notices.append(event)
+            case Progress():
+                self.progress[event.stage] = event
+            case Stopped() | Failed() | Finished():
+                self.ended = event
+            case _:  # the rest is told by the log alone
+                pass
+
+    def _take_back(self, step: int) -> None:
+        self.resumed_step = step
+        self.evaluations = [event for event in self.evaluations if event.step <= step]
+        self.checkpoints = [event for event in self.checkpoints if event.step <= step]
+        self.samples = deque((event for event in self.samples if event.step <= step), maxlen=KEPT)
+
+    @property
+    def phase(self) -> str:
+        """The phase, or "" before the run has said so."""
+        return self.started.phase if self.started else ""
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps are planned."""
+        return self.started.steps if self.started else None
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """All curves that the run declared."""
+        return self.started.series if self.started else ()
+
+    def panels(self) -> dict[str, tuple[Series, ...]]:
+        """Return the charts: panel name to its series, in the order in which the run declared them."""
+        panels: dict[str, tuple[Series, ...]] = {}
+        for series in self.series:
+            panels[series.panel] = (*panels.get(series.panel, ()), series)
+        return panels
+
+    def latest_evaluation(self, name: str) -> float | None:
+        """Return the newest value of a series that evaluations give."""
+        return next((event.values[name] for event in reversed(self.evaluations) if name in event.values), None)
+
+    def best_evaluation(self, series: Series) -> tuple[int, float] | None:
+        """Step and value of the best evaluation so far; None where the series has no better end."""
+        if series.lower_is_better is None:
+            return None
+        seen = [
+            (event.values[series.name], event.step)
+            for event in self.evaluations
+            if math.isfinite(event.values.get(series.name, math.nan))
+        ]
+        if not seen:
+            return None
+        value, step = min(seen) if series.lower_is_better else max(seen, key=lambda pair: (pair[0], -pair[1]))
+        return step, value
+
+
+def remaining_seconds(steps: list[int], walls: list[float], *, planned: int) -> float | None:
+    """Return how long the rest takes, at the pace between the first and the last of these rows.
+
+    The rows are of one attempt: a resumed run has not gone its first steps in this attempt's time. None where there
+    is no pace yet.
+    """
+    if len(steps) < 2 or steps[-1] <= steps[0] or walls[-1] <= walls[0]:
+        return None
+    return max(0, planned - steps[-1]) * (walls[-1] - walls[0]) / (steps[-1] - steps[0])
