@@ -9,7 +9,7 @@ import time
 
 from core.config.phases import PrepareConfig
 from core.data.manifest import read_manifest
-from core.data.prepare import Interrupted, prepare
+from core.data.prepare import PreparationStopped, is_prepared, prepare
 from core.run.events import Finished, Started, Stopped
 from core.run.session import Session
 from core.training.loop import Outcome
@@ -22,7 +22,7 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
     """
     begin = time.monotonic()
     session.start(Started(phase="prepare", facts={"sources": len(config.data.sources), "kind": config.data.kind}))
-    if not (session.run.data / "manifest.json").is_file():
+    if not is_prepared(session.run.data):
         try:
             with session.section("preparing"):
                 prepare(
@@ -33,7 +33,7 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
                     progress=session.progress,
                     should_stop=lambda: session.leaving() is not None,
                 )
-        except Interrupted:
+        except PreparationStopped:
             reason = session.leaving() or "asked"
             session.emit(Stopped(step=0, reason=reason, message="nothing was kept; a resume begins again"))
             return reason

@@ -7,7 +7,7 @@ optimizer step and not over micro-batches, attention stays inside a document, an
 from __future__ import annotations
 
 from core.config.phases import PretrainConfig
-from core.data.prepare import Interrupted
+from core.data.prepare import PreparationStopped
 from core.data.shards import TokenShards
 from core.model.load import resolve_model
 from core.run.session import Session
@@ -23,7 +23,7 @@ def run(config: PretrainConfig, session: Session, *, allow_inexact: bool) -> Out
     model_folder = resolve_model(config.model, session.run.home)
     try:
         tokens = prepared_tokens(config, session, kind="text", model=model_folder)
-    except Interrupted:
+    except PreparationStopped:
         return left_before_training(session)
 
     # 2. rows: the stream of documents cut into sequences

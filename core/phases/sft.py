@@ -8,7 +8,7 @@ tokens of the optimizer step.
 from __future__ import annotations
 
 from core.config.phases import SFTConfig
-from core.data.prepare import Interrupted
+from core.data.prepare import PreparationStopped
 from core.data.shards import TokenShards
 from core.model.load import resolve_model
 from core.run.session import Session
@@ -24,7 +24,7 @@ def run(config: SFTConfig, session: Session, *, allow_inexact: bool) -> Outcome:
     model_folder = resolve_model(config.model, session.run.home)
     try:
         tokens = prepared_tokens(config, session, kind="instructions", model=model_folder)
-    except Interrupted:
+    except PreparationStopped:
         return left_before_training(session)
 
     # 2. rows: examples packed into sequences

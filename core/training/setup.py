@@ -18,7 +18,7 @@ from core.config.data import PreparedData
 from core.config.phases import PretrainConfig, SFTConfig
 from core.data.fingerprints import cache_key
 from core.data.manifest import Manifest, read_manifest
-from core.data.prepare import prepare
+from core.data.prepare import is_prepared, prepare
 from core.errors import CheckpointError, DataError, StorageError, UsageError
 from core.model.load import save_model
 from core.run.event_log import EventReader
@@ -71,17 +71,17 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
     """Return the data of an earlier run, or prepare the sources now into a cache named by all that changes the result.
 
     `model` is the folder of the phase's model, whose tokenizer `tokenizer: {kind: model}` takes.
-    Raises: Interrupted where the run is to leave meanwhile; DataError, UsageError.
+    Raises: PreparationStopped where the run is to leave meanwhile; DataError, UsageError.
     """
     if isinstance(config.data, PreparedData):
         run = find_run(session.run.home, config.data.run)
-        if not (run.data / "manifest.json").is_file():
+        if not is_prepared(run.data):
             raise UsageError(f"data.run: {run.name} has no prepared data", hint="It must be a finished prepare run.")
         folder = run.data
     else:
         key = cache_key(config.data, config.seed, model)
         folder = session.run.home.cache / "data" / key
-        if not (folder / "manifest.json").is_file():
+        if not is_prepared(folder):
             with session.section("preparing"):
                 prepare(
                     config.data,
