@@ -33,7 +33,8 @@ def resolved_config(run: RunDirectory) -> Resolved:
         values = read_yaml(path.read_text(encoding="utf-8"), str(path)).values
         changes, allow = values.get("set", {}), values.get("allow_inexact", False)
         if not isinstance(changes, dict) or not isinstance(allow, bool):
-            raise ConfigurationError([Problem("", "must be {set: {...}, allow_inexact: true or false}", file=str(path))])
+            message = "must be {set: {...}, allow_inexact: true or false}"
+            raise ConfigurationError([Problem("", message, file=str(path))])
         draft = draft_of(config)
         # A discriminator comes before the fields of its member.
         for name in sorted(changes, key=lambda name: not name.endswith(("kind", "phase"))):

@@ -13,7 +13,13 @@ from core.training.engine import Engine
 
 
 def sample(
-    engine: Engine, tokenizer: Path, sampling: Sampling, *, seed: int, step: int, template: Literal["none", "alpaca", "chat"]
+    engine: Engine,
+    tokenizer: Path,
+    sampling: Sampling,
+    *,
+    seed: int,
+    step: int,
+    template: Literal["none", "alpaca", "chat"],
 ) -> list[Sampled]:
     """Return a continuation of each prompt; the same for the same seed, step and parameters.
 

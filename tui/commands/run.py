@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
+from core.config.paths import placed
 from core.config.presets import dump_config, find_preset, load_preset, resolve
 from core.errors import RunHeldError
 from core.run.directory import RunDirectory, check_run_name
@@ -40,7 +42,7 @@ def run(preset: str, start: Start, context: Context) -> int:
     Nothing is created where the configuration does not hold. Raises: ConfigurationError, UsageError, StorageError.
     """
     path = find_preset(preset, context.home.presets)
-    config = resolve(load_preset(path), start.overrides)
+    config = placed(resolve(load_preset(path), start.overrides), Path.cwd())
     if start.name is not None:
         check_run_name(start.name)
     _warn_of_logout(context)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.config.drafts import UNSET, Draft, Unset, set_value
 from core.config.fields import Slot, format_value, parse_value, problems_by_slot, rows
+from core.config.paths import placed
 from core.config.phases import RunConfig
 from core.config.presets import dump_config, load_preset, problems, resolve, save_preset
 from core.config.yaml_text import Place, Value
@@ -111,7 +112,7 @@ class FormState:
 
     def resolved_yaml(self) -> str:
         """Return the whole configuration for a run. Raises: ConfigurationError with all problems."""
-        return dump_config(resolve(self.draft))
+        return dump_config(placed(resolve(self.draft), Path.cwd()))
 
     def save(self, path: Path) -> None:
         """Write the draft as a preset. Raises: ConfigurationError where it does not hold, OSError."""
