@@ -105,7 +105,7 @@ def test_a_home_that_cannot_be_written_is_exit_8(
 def test_without_a_terminal_there_is_no_console(footplate: list[str], environment: dict[str, str]) -> None:
     answer = _answer(footplate, environment)
     assert answer.returncode == 2
-    assert "needs a terminal" in answer.stderr
+    assert "the console needs a terminal" in answer.stderr
     assert answer.stdout == ""
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from core.errors import FootplateError
 from tui.commands.context import Context
-from tui.commands.findings import Finding, light_findings
+from tui.commands.findings import PACKAGES, Finding, light_findings
 from tui.commands.output import shown
 from tui.commands.query import ask
+from tui.services.safe_text import size_words
 
 _MARKS = {"ok": "  ", "note": "! ", "missing": "x "}
 _DEVICE_SECONDS = 120
@@ -43,5 +44,11 @@ def _device_findings(context: Context) -> Iterator[Finding]:
         yield Finding("device", "missing", error.message, error.hint or "See what is missing above.")
         return
     for name, value in answer.items():
-        if name != "type":
-            yield Finding(name.replace("_", " "), "ok", value if isinstance(value, str) else json.dumps(value))
+        if name != "type" and name not in PACKAGES:  # their versions were shown before
+            yield Finding(name.removesuffix("_bytes").replace("_", " "), "ok", _text(name, value))
+
+
+def _text(name: str, value: object) -> str:
+    if name.endswith("_bytes") and isinstance(value, int):
+        return size_words(value)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -16,7 +16,10 @@ from tui.commands.output import shown, shown_lines
 BROKEN_PIPE_EXIT = 128 + 13
 HANGUP_EXIT = 128 + 1
 INTERRUPT_EXIT = 128 + 2
-_STORAGE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG})
+_STORAGE = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ENOTDIR,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE,
+})  # fmt: skip
 
 
 class TerminalLost(Exception):

@@ -70,6 +70,9 @@ def home_findings(home: Home) -> Iterator[Finding]:
     """Yield where runs lie, whether files and locks can be made there, and how much space is left."""
     existing = next(place for place in (home.path, *home.path.parents) if place.exists())
     elsewhere = "Set FOOTPLATE_HOME to a folder on a local disk that you may write to."
+    if not existing.is_dir():
+        yield Finding("home", "missing", f"{existing} is a file", elsewhere)
+        return
     if not os.access(existing, os.W_OK | os.X_OK):
         yield Finding("home", "missing", f"{home.path}: no right to write in {existing}", elsewhere)
         return

@@ -59,12 +59,14 @@ def presets(context: Context, *, as_json: bool) -> int:
                    "error": entry.error or None}  # fmt: skip
             print(json.dumps(row), file=context.output)
         return 0
-    rows = [
-        (entry.name, entry.phase, f"! {entry.error.splitlines()[0]}" if entry.error else entry.about.get("title", ""),
-         entry.about.get("hardware", ""), entry.about.get("time", ""), entry.about.get("memory", ""))
-        for entry in entries
-    ]  # fmt: skip
-    for text in table(("preset", "phase", "title", "hardware", "time", "memory"), rows):
+    rows: list[tuple[str, str, str]] = []
+    for entry in entries:
+        if entry.error:
+            rows.append((entry.name, entry.phase, f"! {entry.error.splitlines()[0]}"))
+            continue
+        rows.append((entry.name, entry.phase, entry.about.get("title", "")))
+        rows += [("", "", f"  {entry.about[key]}") for key in ("hardware", "time", "memory") if entry.about.get(key)]
+    for text in table(("preset", "phase", "what it does, on what, how long, how much memory"), rows):
         print(text, file=context.output)
     context.say("\nfootplate check PRESET shows all of one, footplate run PRESET starts it.")
     context.say(f"Your own presets lie in {shown(str(context.home.presets))}.")

@@ -66,7 +66,9 @@ def sample(text: str, wish: Wish, context: Context, *, as_json: bool) -> int:
         values = {"run": run.name, "prompt": wish.prompt, "text": written, "seed": wish.seed}
         write(context, f"{json.dumps(values)}\n")
     else:
-        write(context, f"{safe_text(wish.prompt + written)}\n")
+        # A model that was only pre-trained goes on with the prompt; one with a template answers it.
+        begin = wish.prompt if answer.get("template") == "none" else ""
+        write(context, f"{safe_text(begin + written)}\n")
     return 0
 
 

@@ -19,8 +19,10 @@ _SAMPLE_LINES = 12
 def tell_result(run: RunDirectory, picture: Picture, context: Context) -> None:
     """Print what came out: what the model wrote, the held-out loss, where the result lies."""
     for sample in picture.samples:
-        print(f"\n{shown(sample.prompt)}", file=context.output)
-        for text in safe_lines(sample.text, lines=_SAMPLE_LINES):
+        # Pre-training continues the prompt, fine-tuning answers it.
+        join = "" if picture.phase == "pretrain" else "\n"
+        print(file=context.output)
+        for text in safe_lines(f"{sample.prompt}{join}{sample.text}", lines=_SAMPLE_LINES):
             print(f"    {text}", file=context.output)
     if picture.samples:
         print(file=context.output)
@@ -72,7 +74,10 @@ def _tell_failure(run: RunDirectory, picture: Picture, status: RunStatus, contex
             context.say(f"  {shown(picture.end.hint)}")
     else:
         context.say(f"{name} failed: {shown(status.words or f'exit code {status.exit_code}')}")
-    context.say(f"  Its output: footplate logs {name}. Go on from its last checkpoint: footplate resume {name}")
+    has_checkpoint = run.checkpoints.is_dir() and any(run.checkpoints.glob("step-*"))
+    again = "Go on from its last checkpoint" if has_checkpoint else "Start it again, changed"
+    how = f"footplate resume {name}" if has_checkpoint else f"footplate resume {name} --set section.field=VALUE"
+    context.say(f"  Its output: footplate logs {name}. {again}: {how}")
 
 
 def _at(picture: Picture) -> str:

@@ -49,6 +49,14 @@ def test_home_that_does_not_exist_yet_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_home_that_is_a_file_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    (finding,) = home_findings(Home(file))
+    assert finding.state == "missing"
+    assert "is a file" in finding.text
+
+
 def test_terminal_that_cannot_draw(on_terminal: Context) -> None:
     dumb = Context(on_terminal.home, {"TERM": "dumb", "LANG": "C"}, on_terminal.output, on_terminal.words, True)
     states = {finding.about: finding.state for finding in terminal_findings(dumb)}

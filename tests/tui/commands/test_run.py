@@ -39,7 +39,7 @@ def test_run_in_a_pipe_prints_lines_and_the_result(commands: Any) -> None:
     assert re.search(r"step 6/6  loss 1.333", answer.stdout)
     assert "tokenize  2 of 2 files  100%" in answer.stdout
     assert "held-out loss: 4.159, 50% of ln(4,096)" in answer.stdout
-    assert "    f(x):" in answer.stdout
+    assert "    def f(x):\n        return ␛]0;owned␇ x\n" in answer.stdout
     assert "\x1b" not in answer.stdout + answer.stderr
     assert "tiny is finished" in answer.stderr
 

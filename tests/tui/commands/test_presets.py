@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+import tui.__main__ as command_line
+from core.config.presets import load_preset, resolve
+from core.errors import ConfigurationError
+from core.run.directory import Home
+from tui.commands.context import Context
+from tui.commands.presets import check, derived_numbers, presets, schema
+
+TINY = """\
+phase: pretrain
+about: {title: "hostile \\e]0;owned\\a title"}
+model: {kind: scratch, layers: 2, hidden_size: 32, heads: 2, context_length: 64}
+data:
+  kind: text
+  sources: [{kind: standard_library, max_bytes: 100000}]
+  tokenizer: {kind: train, vocabulary_size: 300}
+schedule: {kind: constant, peak_learning_rate: 1e-3, steps: 6}
+batch: {size: 8, micro_size: 2, sequence_length: 32}
+"""
+
+
+@pytest.fixture
+def with_tiny(piped: Context) -> Context:
+    piped.home.presets.mkdir(mode=0o700)
+    (piped.home.presets / "tiny.yaml").write_text(TINY)
+    return piped
+
+
+def _printed(context: Context) -> str:
+    assert isinstance(context.output, io.StringIO)
+    return context.output.getvalue()
+
+
+def test_check_marks_what_is_not_the_default(with_tiny: Context) -> None:
+    assert check("tiny", ["optimizer.max_grad_norm=0.5"], with_tiny, as_json=False) == 0
+    lines = {line.split()[1]: line.split() for line in _printed(with_tiny).splitlines() if line.startswith("* ")}
+    assert lines["optimizer.max_grad_norm"] == ["*", "optimizer.max_grad_norm", "0.5", "1.0"]
+    assert lines["model.layers"] == ["*", "model.layers", "2"]
+    assert lines["data.sources.0.max_bytes"][-1] == "100000"
+    assert "cadence.log_steps" not in lines
+    assert "  cadence.log_steps" in _printed(with_tiny)
+    assert "micro batches per step  " in _printed(with_tiny)
+    assert "\x1b" not in _printed(with_tiny)
+
+
+def test_check_as_json(with_tiny: Context) -> None:
+    check("tiny", [], with_tiny, as_json=True)
+    answer = json.loads(_printed(with_tiny))
+    assert answer["derived"] == {"micro_batches_per_step": 4, "tokens_per_step": 256, "tokens_in_all": 1536}
+    found = {one["field"]: one for one in answer["differences"]}
+    assert found["model.layers"] == {"field": "model.layers", "value": 2, "required": True, "default": None}
+    assert found["model.context_length"]["default"] == 2048
+    assert answer["config"]["cadence"]["log_steps"] == 1
+
+
+def test_check_of_a_wrong_preset_names_everything_at_once(with_tiny: Context) -> None:
+    wrong = ["batch.size=7", "model.layerz=2", "schedule.peak_learning_rate='1e-4'"]
+    with pytest.raises(ConfigurationError) as caught:
+        check("tiny", wrong, with_tiny, as_json=False)
+    assert {problem.path for problem in caught.value.problems} >= {
+        "batch.size", "model.layerz", "schedule.peak_learning_rate",
+    }  # fmt: skip
+    assert _printed(with_tiny) == ""
+
+
+HOSTILE = [
+    "batch.size=.nan", "batch.size=.inf", "batch.size=-1", "batch.size=0", "batch.size=null", "batch.size=[1]",
+    "batch.size={a: 1}", "batch.size=true", "batch.size='8'", "batch.size=1e99", "batch.size=８",
+    "batch.size=" + "9" * 5000, "batch.=1",
+    "batch.size=\x1b[2J", "batch.size=!!python/object:os.system", "batch.size=&a 1", "batch.size={", "batch=1",
+    "=1", "batch.size", "seed=-1", "model.kind=none", "phase=other", "data.sources=[]", "data.sources.5.kind=files",
+    "optimizer.betas=[0.9]", "about.title=''", "a.b.c.d.e=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_wrong_values_are_exit_2_and_no_traceback(
+    text: str, with_tiny: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FOOTPLATE_HOME", str(with_tiny.home.path))
+    assert command_line.main(["run", "tiny", "--set", text]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    assert "\x1b" not in err
+    assert len(err) < 5000
+    assert not with_tiny.home.runs.exists()
+
+
+def test_presets_are_listed_with_the_broken_ones(with_tiny: Context) -> None:
+    (with_tiny.home.presets / "broken.yaml").write_text("phase: pretrain\nabout: {title: \x1b}\n")
+    assert presets(with_tiny, as_json=False) == 0
+    text = _printed(with_tiny)
+    assert "quickstart" in text
+    assert "!" in next(line for line in text.splitlines() if line.startswith("broken"))
+    assert "\x1b" not in text
+
+
+def test_presets_as_json(with_tiny: Context) -> None:
+    presets(with_tiny, as_json=True)
+    rows = {row["name"]: row for row in map(json.loads, _printed(with_tiny).splitlines())}
+    assert rows["tiny"]["phase"] == "pretrain"
+    assert rows["tiny"]["error"] is None
+    assert rows["quickstart"]["about"]["title"]
+
+
+def test_schema_is_json_schema(piped: Context) -> None:
+    assert schema(piped) == 0
+    assert json.loads(_printed(piped))["$schema"].startswith("https://json-schema.org/")
+
+
+def test_prepare_has_no_batch_to_derive_from(home: Home) -> None:
+    from core.config.presets import find_preset
+
+    config = resolve(load_preset(find_preset("prepare-text", home.presets)))
+    assert derived_numbers(config) == {}
