@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from core import worker
 from core.config.presets import dump_config, read_yaml, resolve
 from core.run.directory import Home, RunDirectory
 from core.run.event_log import EventReader
@@ -175,3 +177,22 @@ def _happened(run: RunDirectory) -> tuple[str, ...]:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def work(run: RunDirectory, attempt: int, *, fault: str = "") -> int:
+    """Do an attempt's work in this process, without a supervisor, and return its exit code."""
+    before = os.environ.get("FOOTPLATE_FAULT")
+    os.environ["FOOTPLATE_FAULT"] = fault
+    try:
+        return worker.main([str(run.path), "--attempt", str(attempt)])
+    finally:
+        if before is None:
+            del os.environ["FOOTPLATE_FAULT"]
+        else:
+            os.environ["FOOTPLATE_FAULT"] = before
+
+
+def broken_off(run: RunDirectory, *, saves: int) -> None:
+    """Do a run's first attempt up to its `saves`th checkpoint, where it fails."""
+    code = work(run, 1, fault=f"checkpoint.committed:enospc:{saves}")
+    assert code == 8, f"the fault did not fire: {code}"
