@@ -112,7 +112,7 @@ class RunDirectory:
         return self.path / "config.yaml"
 
     def overrides(self, number: int) -> Path:
-        """What the `number`th resume changed, from 1."""
+        """Return the file of what the `number`th resume changed, from 1."""
         return self.path / f"overrides-{number:03d}.yaml"
 
     @property
@@ -151,7 +151,7 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     def checkpoint(self, step: int) -> Path:
-        """The checkpoint after `step` updates."""
+        """Return the folder of the checkpoint after `step` updates."""
         return self.checkpoints / f"step-{step:08d}"
 
     @property
@@ -170,7 +170,7 @@ class RunDirectory:
         return self.path / "STOP"
 
     def attempt(self, number: int) -> AttemptDirectory:
-        """The `number`th attempt, from 1."""
+        """Return the `number`th attempt, from 1."""
         return AttemptDirectory(self.path / "attempts" / f"{number:03d}", number)
 
     def attempts(self) -> list[AttemptDirectory]:

@@ -15,7 +15,7 @@ from core.errors import UsageError
 from core.run.event_lines import encode, highest_seq, whole_records
 from core.run.events import MAX_LINE_BYTES, AnyEvent, Notice, event_adapter
 from core.run.faults import fault
-from core.run.private import open_file, write_all
+from core.run.private import folder, open_file, write_all
 
 __all__ = ["EventReader", "EventWriter", "LogProblem", "encode"]
 
@@ -51,6 +51,8 @@ class EventWriter:
         self._dropped = 0
         self._blocked_since = ""
         self._blocked_reason = ""
+        with folder(path.parent) as parent:
+            os.fsync(parent)
         _repair(self._descriptor, path)
         self.next_seq = _last_seq(self._descriptor) + 1
 

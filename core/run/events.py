@@ -47,13 +47,13 @@ class Started(_Event):
     steps: int | None = None
     """Planned number of steps; None where there are no steps (prepare)."""
     series: tuple[Series, ...] = ()
-    """Dense series are columns of this attempt's metrics file in this order, sparse ones (eval/...) come as Evaluated."""
+    """Dense series are columns of this attempt's metrics file in this order, sparse ones (eval/...) come as events."""
     facts: dict[str, str | int | float | bool] = {}
     """What a person wants to know: device, dtype, parameters, packing, tokens a step, accumulation, versions."""
 
 
 class Resumed(_Event):
-    """This attempt goes on from a checkpoint: readers drop rows and step-bound events of earlier attempts beyond it."""
+    """The attempt goes on from a checkpoint: readers drop rows and step-bound events of earlier ones beyond it."""
 
     type: Literal["resumed"] = "resumed"
     step: int

@@ -86,7 +86,16 @@ def launch(run: RunDirectory, *, worker: Sequence[str] = ()) -> int:
         )
     make_home(run.home)
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "core.run.supervise", "--ready", str(write_end), "--", str(run.path)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "core.run.supervise",
+        "--ready",
+        str(write_end),
+        "--",
+        str(run.path.absolute()),
+    ]
     with tempfile.TemporaryFile() as words, os.fdopen(read_end, "rb") as ready:
         try:
             supervisor = subprocess.Popen(

@@ -108,6 +108,7 @@ def make_folder(path: Path, *, root: Path | None = None, new: bool = False) -> N
         for index, name in enumerate(names):
             try:
                 os.mkdir(name, FOLDER_MODE, dir_fd=descriptor)
+                os.fsync(descriptor)  # else a power cut may take the folder with all that was synced inside it
             except FileExistsError:
                 if new and index == len(names) - 1:
                     raise

@@ -207,8 +207,9 @@ def test_state_changes_are_synced(
     path: Path, monkeypatch: pytest.MonkeyPatch, event: AnyEvent, is_synced: bool
 ) -> None:
     synced: list[int] = []
+    writer = EventWriter(path, 1)
     monkeypatch.setattr(os, "fsync", synced.append)
-    EventWriter(path, 1).write(event)
+    writer.write(event)
     assert bool(synced) == is_synced
 
 

@@ -174,6 +174,19 @@ def test_levels_are_the_extremes_and_the_last_of_each_64_rows(run: RunDirectory,
         assert last.tolist() == group[-1].tolist()
 
 
+def test_a_level_hides_no_value_behind_nan(run: RunDirectory) -> None:
+    begin(run, 1)
+    writer = MetricsWriter(run.attempt(1), DENSE)
+    for step in range(1, 129):
+        writer.append(seq=1, step=step, wall=0, tokens=0, values=[math.nan if step % 2 else step, math.nan, 0.0])
+    writer.close()
+    reader = MetricsReader(run)
+    reader.refresh()
+    _, low, high, _ = reader.window("train/loss", **EVERYTHING, buckets=1)
+    assert (low.tolist(), high.tolist()) == ([2.0], [128.0])
+    assert np.isnan(reader.window("train/learning_rate", **EVERYTHING, buckets=1)[1]).all()
+
+
 @pytest.mark.parametrize("buckets", [1, 7, 100])
 @pytest.mark.parametrize(("first", "last"), [(0, math.inf), (1234, 45_678), (100, 300), (49_999, 60_000)])
 def test_a_window_keeps_every_extreme_and_the_last_value(
