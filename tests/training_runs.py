@@ -61,7 +61,7 @@ def pretrain_preset(texts: Path, **changes: Any) -> dict[str, Any]:
         "about": {"title": "tiny"},
         "model": {
             "kind": "scratch", "layers": 2, "hidden_size": 32, "heads": 2, "key_value_heads": 1,
-            "context_length": 64, "dropout": 0.1,
+            "context_length": 128, "dropout": 0.1,
         },
         "data": {
             "kind": "text",
@@ -85,7 +85,7 @@ def sft_preset(rows: Path, model: str, **changes: Any) -> dict[str, Any]:
         phase="sft",
         model={"kind": "run", "run": model},
         data={"kind": "instructions", "sources": [{"kind": "json", "path": str(rows)}], "max_tokens": 64},
-        batch={"size": 4, "micro_size": 2, "sequence_length": 64},
+        batch={"size": 4, "micro_size": 2, "sequence_length": 128},
         sampling={"prompts": ["Say the loss"], "max_new_tokens": 8},
     )
     preset["model"] = {"kind": "run", "run": model}

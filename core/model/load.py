@@ -37,7 +37,7 @@ def build_model(model: Model, *, folder: Path | None, vocabulary_size: int, end_
     built.config.use_cache = False
     built.train()
     if model.gradient_checkpointing:
-        built.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        built.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     return built
 
 
