@@ -1,0 +1,161 @@
+"""Measure Footplate: `python -m tests.benchmarks [NAME ...] [--data PATH] [--json FILE] [--quick]`.
+
+Names (all, where none is given):
+
+- training: Footplate's own path, loop and run directory included, beside bare loops with the same model, rows,
+  optimizer, precision and threads: dense-full, dense-supervised, documents-supervised. To reach: 0.98 of the best.
+- peers: the same beside transformers.Trainer and TRL's SFTTrainer with packing, without gradient checkpointing as
+  Footplate runs, and once with it, as SFTConfig has it unless told otherwise.
+- compiled: Footplate with `model.compile: true` beside itself without, and the bare loop; the time of compiling apart.
+- records: events and rows written and read a second; opening a run of 1,000,000 steps for six charts.
+- console: first paint, the monitor of that run, CPU and bytes a second of watching it, on a pseudo-terminal.
+- data: training a tokenizer, encoding, and a whole preparation of 16 MB of the standard library.
+
+How it is measured. Each training runs in a process of its own, so that its peak memory (VmHWM) is its own. The
+processes are loaded first and then make one step at a time in turns, on the same rows, in an order that is reversed
+every time; a step's time is all that passes between two steps of that loop. "Footplate is 1.20 x" is the median over
+steps of the other's time by Footplate's for the same step, made just before or after: a machine that is busy with
+something else slows both alike. Quartiles say how far to trust it; the ratio of CPU time is the same from the
+processor's side. Losses are compared over all steps: an entrant whose losses differ does other work.
+Tokens a second count tokens that are not padding. The two columns of use of the matrix units are explained in
+matrix.py.
+
+`--data` takes instruction rows (JSON or JSON lines: instruction, input or context, output or response; or prompt and
+response); without it rows are made by code with the lengths of Dolly's. SmolLM2 is fetched once into `--home`; what
+needs it is left out, and said, where that fails. `--quick` has tiny sizes and proves only that all works. JSON goes to
+`--json`. The exit code is 1 where something could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import console, preparation, records, report, training
+from tests.benchmarks.options import Options
+from tests.benchmarks.referee import alone, environment
+
+TRAINING = ("training", "peers", "compiled")
+OTHERS: dict[str, tuple[str, Callable[[Options], dict[str, Any]]]] = {
+    "records": ("events and rows", records.measure),
+    "console": ("console", console.measure),
+    "data": ("data", preparation.measure),
+}
+NAMES = (*TRAINING, *OTHERS)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what is named, print tables, write JSON."""
+    asked = _parser().parse_args(argv)
+    names = tuple(asked.names) or NAMES
+    document: dict[str, Any] = {"machine": machine(asked.threads), "results": {}, "failures": {}}
+    print(" · ".join(f"{key} {value}" for key, value in document["machine"].items()), flush=True)
+    with tempfile.TemporaryDirectory(prefix="footplate-benchmarks-") as name:
+        options = Options(
+            folder=Path(name), data=asked.data, smollm2=_smollm2(names, asked, Path(name)), threads=asked.threads,
+            quick=asked.quick, steps=asked.steps,
+        )  # fmt: skip
+        _measure_training([name for name in names if name in TRAINING], options, document)
+        for name in names:
+            if name in OTHERS:
+                _measure_other(name, options, document)
+    document["machine"]["load at the end"] = os.getloadavg()[0]
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    for name, words in document["failures"].items():
+        print(f"\nNOT MEASURED {name}: {words}")
+    return 1 if document["failures"] else 0
+
+
+def _measure_training(names: list[str], options: Options, document: dict[str, Any]) -> None:
+    done: list[dict[str, Any]] = []
+    document["results"]["training"] = done
+    if names and not options.quick and options.smollm2 is None:
+        document["failures"]["smollm2"] = "it could not be fetched; see above"
+    try:
+        for result in training.measure(names, options):
+            done.append(result)
+            print(f"\n{report.training_table(result)}", flush=True)
+            for entry in result["entrants"]:
+                if "failure" in entry:
+                    document["failures"][f"{result['model']} {result['dtype']} {entry['name']}"] = entry["failure"]
+    except (RuntimeError, ValueError, OSError) as error:
+        document["failures"]["training"] = str(error)
+    document["results"]["summary"] = training.summary(done)
+    print("\n" + "\n".join(document["results"]["summary"]), flush=True)
+
+
+def _measure_other(name: str, options: Options, document: dict[str, Any]) -> None:
+    title, measure = OTHERS[name]
+    try:
+        facts = measure(options)
+    except (RuntimeError, ValueError, OSError) as error:
+        document["failures"][name] = str(error)
+        return
+    document["results"][name] = facts
+    print(f"\n{report.facts_table(title, facts)}", flush=True)
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Return what figures depend on: processor, cores, versions, and how busy the machine is already."""
+    model = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "processor": model or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": threads,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("torch", "transformers", "trl", "textual", "tokenizers")},
+        "time": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "load at the beginning": os.getloadavg()[0],
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except ImportError:
+        return "not installed"
+
+
+def _smollm2(names: Sequence[str], asked: argparse.Namespace, folder: Path) -> Path | None:
+    if asked.quick or not set(names) & set(TRAINING):
+        return None
+    env = {key: value for key, value in environment(asked.threads).items() if key != "HF_HUB_OFFLINE"}
+    try:
+        answer = alone("tests.benchmarks.fetching", [str(asked.home)], env=env, log=folder / "fetching.log")
+    except RuntimeError as error:
+        print(f"SmolLM2 is left out: {error}", flush=True)
+        return None
+    return Path(answer["folder"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*NAMES, []], help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="instruction rows, JSON or JSON lines")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: only to see that it works")
+    parser.add_argument("--steps", type=int, metavar="N", help="measured steps of a training, in place of 6 to 24")
+    parser.add_argument("--threads", type=int, metavar="N", default=len(os.sched_getaffinity(0)),
+                        help="threads of every process (default: the cores of this machine)")  # fmt: skip
+    parser.add_argument("--home", type=Path, metavar="PATH", default=Path.home() / ".cache" / "footplate-tests",
+                        help="where SmolLM2 is kept between calls (default: %(default)s)")  # fmt: skip
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

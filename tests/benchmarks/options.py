@@ -1,0 +1,18 @@
+"""What a call of the command is to measure, and with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """`folder` is a temporary one of this call; `smollm2` the real model's folder, None where it cannot be had."""
+
+    folder: Path
+    data: Path | None
+    smollm2: Path | None
+    threads: int
+    quick: bool
+    steps: int | None

@@ -1,0 +1,33 @@
+"""The command of the benchmarks works, and all that it compares computes the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LARGEST_DIFFERENCE = 1e-4  # nats, float32, six steps: other orders of the same sums; another loss differs by 1e-2
+
+
+@pytest.mark.slow
+def test_the_command_measures_everything_and_losses_agree(tmp_path: Path) -> None:
+    written = tmp_path / "results.json"
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--threads", "1", "--json", str(written)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+    document = json.loads(written.read_text(encoding="utf-8"))
+    assert document["failures"] == {}
+    assert {"training", "records", "console", "data"} <= document["results"].keys()
+    entrants = [
+        (race["dtype"], entry) for race in document["results"]["training"] for entry in race["entrants"]
+    ]
+    assert {"footplate", "footplate, compiled", "trainer", "trl"} <= {entry["name"] for _, entry in entrants}
+    for dtype, entry in entrants:
+        assert entry["tokens_per_second"] > 0
+        assert entry["peak_bytes"] > 0
+        if dtype == "fp32":
+            assert entry["largest_loss_difference"] < LARGEST_DIFFERENCE, entry["name"]
