@@ -17,6 +17,7 @@ from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
 from core.errors import ExitCode, FootplateError, OutOfMemoryError, StorageError
 from core.run import faults
 from core.run.directory import RunDirectory
+from core.run.event_log import EventWriter
 from core.run.events import Failed
 from core.run.overrides import Resolved, resolved_config
 from core.run.session import Session
@@ -34,7 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
     faults.activate(os.environ.get("FOOTPLATE_FAULT", ""))
     run = RunDirectory(options.run)
-    resolved = resolved_config(run)
+    try:
+        resolved = resolved_config(run)
+    except FootplateError as error:
+        return _failed_early(run, options.attempt, error)
     session = Session.open(run, resolved.config, options.attempt)
     try:
         return OUTCOMES[run_phase(resolved, session)]
@@ -61,6 +65,15 @@ def run_phase(resolved: Resolved, session: Session) -> str:
             return sft.run(config, session, allow_inexact=resolved.allow_inexact)
         case _ as never:
             assert_never(never)
+
+
+def _failed_early(run: RunDirectory, attempt: int, error: FootplateError) -> int:
+    """Say that there is no configuration to work by; without one there is no session."""
+    print(f"error: {error}", file=sys.stderr)
+    writer = EventWriter(run.events, attempt)
+    writer.write(Failed(exit_code=int(error.exit_code), message=error.message, hint=error.hint))
+    writer.close()
+    return int(error.exit_code)
 
 
 def _failed(session: Session, error: Exception) -> int:

@@ -24,6 +24,7 @@ from torch import Tensor
 from core.errors import CheckpointError, StorageError
 from core.run.directory import RunDirectory
 from core.run.faults import fault
+from core.run.private import delete_tree, make_folder
 
 SCHEMA = 1
 STEP_NAME = re.compile(r"step-(\d{8,})")
@@ -66,8 +67,8 @@ def save(run: RunDirectory, snapshot: Snapshot) -> Saved:
         set_aside(target)
     temporary = run.checkpoints / f".tmp-{snapshot.step:08d}-{secrets.token_hex(4)}"
     try:
-        run.checkpoints.mkdir(mode=0o700, exist_ok=True)
-        temporary.mkdir(mode=0o700)
+        make_folder(run.checkpoints, root=run.path)
+        make_folder(temporary, root=run.path, new=True)
         total = _write(temporary, snapshot)
         os.rename(temporary, target)
         fault("checkpoint.renamed")
@@ -211,10 +212,10 @@ def prune(run: RunDirectory, *, keep: int) -> list[str]:
     removed = []
     candidates = [path for path in list_checkpoints(run) if not (path / PINNED).exists()]
     for path in candidates[:-keep]:
-        shutil.rmtree(path)
+        delete_tree(path, root=run.path)
         removed.append(path.name)
     for leaving in run.checkpoints.glob(".tmp-*"):
-        shutil.rmtree(leaving, ignore_errors=True)
+        delete_tree(leaving, root=run.path)
     return removed
 
 

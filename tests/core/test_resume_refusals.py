@@ -218,3 +218,11 @@ def test_all_checkpoints_damaged_is_exit_4_and_never_a_silent_start(shared_home:
     for attempt in (2, 3):
         assert work(run, attempt) == 4
     assert not [e for e in events(run) if isinstance(e, Resumed)]
+
+
+def test_overrides_that_do_not_hold_are_exit_2_in_words(shared_home: Home) -> None:
+    run = new_run(shared_home, preset_of(shared_home), "bad-override")
+    broken_off(run, saves=1)
+    run.overrides(1).write_text(json.dumps({"set": {"optimizer.weight_decay": -1}}))
+    assert work(run, 2) == 2
+    assert "optimizer.weight_decay" in last(run, Failed).message
