@@ -10,7 +10,7 @@ from pathlib import Path
 from core.config.paths import placed
 from core.config.presets import dump_config, find_preset, load_preset, resolve
 from core.errors import RunHeldError
-from core.run.directory import RunDirectory, check_run_name
+from core.run.directory import RunDirectory
 from core.run.launch import create_run, launch
 from core.run.runs import find_run
 from core.run.status import read_status
@@ -43,8 +43,6 @@ def run(preset: str, start: Start, context: Context) -> int:
     """
     path = find_preset(preset, context.home.presets)
     config = placed(resolve(load_preset(path), start.overrides), Path.cwd())
-    if start.name is not None:
-        check_run_name(start.name)
     _warn_of_logout(context)
     made = create_run(context.home, start.name, path.stem, dump_config(config))
     return _start(made, start, context)

@@ -21,6 +21,14 @@ from tui.commands.context import Context
 BEGIN = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home in which nothing is yet: what a wrong command must leave so."""
+    path = tmp_path / "home"
+    path.mkdir(mode=0o700)
+    return Home(path)
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

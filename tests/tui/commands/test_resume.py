@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from core.config.presets import dump_config, parse_config
+from core.errors import ConfigurationError
+from core.run.directory import Home, RunDirectory
+from core.run.overrides import resolved_config
+from tui.commands.resume import write_overrides
+
+TINY = """\
+phase: pretrain
+about: {title: tiny}
+model: {kind: scratch, layers: 2, hidden_size: 32, heads: 2, context_length: 64}
+data:
+  kind: text
+  sources: [{kind: standard_library, max_bytes: 100000}]
+  tokenizer: {kind: train, vocabulary_size: 300}
+schedule: {kind: constant, peak_learning_rate: 1e-3, steps: 6}
+batch: {size: 2, micro_size: 2, sequence_length: 32}
+"""
+
+
+@pytest.fixture
+def run(home: Home) -> RunDirectory:
+    made = RunDirectory(home.runs / "tiny")
+    made.path.mkdir(parents=True, mode=0o700)
+    made.config.write_text(dump_config(parse_config(TINY)))
+    return made
+
+
+def _overrides(run: RunDirectory) -> list[str]:
+    return sorted(path.name for path in run.path.glob("overrides-*.yaml"))
+
+
+def test_what_is_changed_is_what_the_worker_reads(run: RunDirectory) -> None:
+    changes = ["schedule.steps=9", "optimizer.betas=[0.8, 0.9]", "optimizer.max_grad_norm=null", "about.title=yes: no"]
+    with pytest.raises(ConfigurationError):
+        write_overrides(run, changes, allow_inexact=False)
+    changes[-1] = "about.title='it says yes: no'"
+    assert write_overrides(run, changes, allow_inexact=False) == 1
+    config = resolved_config(run).config
+    assert config.phase == "pretrain"
+    assert config.schedule.steps == 9
+    assert config.optimizer.betas == (0.8, 0.9)
+    assert config.optimizer.max_grad_norm is None
+    assert config.about.title == "it says yes: no"
+
+
+def test_a_union_is_switched_and_the_later_resume_wins(run: RunDirectory) -> None:
+    write_overrides(run, ["schedule.floor_ratio=0.1", "schedule.kind=cosine"], allow_inexact=False)
+    write_overrides(run, ["schedule.floor_ratio=0.2"], allow_inexact=False)
+    config = resolved_config(run).config
+    assert config.phase == "pretrain"
+    assert config.schedule.kind == "cosine"
+    assert config.schedule.floor_ratio == 0.2
+    assert _overrides(run) == ["overrides-001.yaml", "overrides-002.yaml"]
+
+
+def test_nothing_is_written_where_nothing_changes(run: RunDirectory) -> None:
+    assert write_overrides(run, [], allow_inexact=False) is None
+    assert _overrides(run) == []
+
+
+def test_allowing_an_inexact_continuation_holds_for_one_resume(run: RunDirectory) -> None:
+    assert write_overrides(run, [], allow_inexact=True) == 1
+    assert resolved_config(run).allow_inexact
+    assert write_overrides(run, [], allow_inexact=False) == 2
+    assert not resolved_config(run).allow_inexact
+    assert write_overrides(run, [], allow_inexact=False) is None
+
+
+@pytest.mark.parametrize("text", ["schedule.steps=-1", "schedule.stepz=1", "schedule.steps", "batch.size=3"])
+def test_a_wrong_value_writes_nothing(text: str, run: RunDirectory) -> None:
+    with pytest.raises(ConfigurationError):
+        write_overrides(run, [text], allow_inexact=True)
+    assert _overrides(run) == []
