@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual import work
 from textual.app import App
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
 from core.errors import FootplateError
-from core.run.control import Verb, request
+from core.run.control import Verb
 from core.run.directory import Home, RunDirectory
-from core.run.launch import create_run, launch, make_home
-from core.run.private import write_atomic
-from core.run.runs import find_run
+from core.run.launch import make_home
 from tui.messages import (
     ActionDone,
     ActionFailed,
@@ -31,14 +27,16 @@ from tui.messages import (
     RunsListed,
     RunStated,
 )
+from tui.screens import leaving
+from tui.screens.app_keys import KEYS
 from tui.screens.dialogs import ConfirmDialog
 from tui.screens.runs import RunsScreen
+from tui.services import run_actions
 from tui.services.event_feed import EventFeed, MachineWatch
-from tui.services.run_list import is_live
+from tui.services.look import THEMES, look_of
 from tui.services.run_view import RunView
 from tui.services.safe_text import SafeText, safe, safe_text
 from tui.services.watched import Watched
-from tui.widgets.key_line import Hint
 from tui.widgets.titles import say
 
 if TYPE_CHECKING:
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from tui.services.curves import CurveRequest
     from tui.services.machine import MachineReading
     from tui.services.terminal import TerminalGuard
-    from tui.widgets.plot import Charset
 
 Severity = Literal["information", "warning", "error"]
 BUSY_WRITES = 2
@@ -79,19 +76,7 @@ class FootplateApp(App[None]):
         "monitor": monitor_screen,
     }
     DEFAULT_MODE = "runs"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "go('runs')", "runs", id="go.runs", tooltip="The list of runs"),
-        Binding("3", "go('configure')", "configure", id="go.configure", tooltip="Presets and their forms"),
-        Binding("4", "go('monitor')", "monitor", id="go.monitor", tooltip="The watched run"),
-        Binding("question_mark,f1", "help", "help", id="app.help", tooltip="All keys and what the marks mean"),
-        Binding("T", "next_theme", "theme", id="app.theme", tooltip="The next theme"),
-        Binding("f12", "picture", "picture", id="app.picture", tooltip="Write this screen to an SVG file"),
-        Binding("q", "leave", "leave", id="app.leave", tooltip="Leave; runs go on"),
-        Binding(
-            "Q", "leave_and_stop", "leave and stop", id="app.leave_and_stop", tooltip="Leave and stop the watched run"
-        ),
-        Binding("ctrl+c,ctrl+q", "ask_to_leave", "leave", show=False, priority=True, id="app.ask_to_leave"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(
         self, home: Home, *, attach: RunDirectory | None = None, environment: Mapping[str, str], follow: bool = True
@@ -102,20 +87,18 @@ class FootplateApp(App[None]):
         self.machine_reading: MachineReading | None = None
         self.guard: TerminalGuard | None = None
         self.last_words: list[SafeText] = []
-        self.has_color = "NO_COLOR" not in environment
-        self.charset: Charset = "braille" if _has_braille(environment) else "ascii"
+        self.look = look_of(environment)
         self._attached_run = attach
+        self._opened = 0
         self._follow = follow
         self._feed = EventFeed(home, self.post_message)
         self._machine = MachineWatch(home.path, self.post_message)
         self.animation_level = "none"
-        self._choose_theme(environment)
+        self._take_look()
 
-    def _choose_theme(self, environment: Mapping[str, str]) -> None:
-        few_colors = not environment.get("COLORTERM") and "256color" not in environment.get("TERM", "256color")
-        if not self.has_color or few_colors:
-            self.theme = "ansi-dark"
-        if not self.has_color:  # alone it would turn colours into greys, and stumble over segments without a style
+    def _take_look(self) -> None:
+        self.theme = self.look.theme
+        if not self.look.has_color:  # Textual's own way turns colours to greys and fails on segments without a style
             self.no_color = True
             self._filters = [one for one in self._filters if not isinstance(one, Monochrome | NoColor)] + [NoColor()]
 
@@ -124,7 +107,7 @@ class FootplateApp(App[None]):
         if self.guard is not None:
             self.guard.begin()
         if self._attached_run is not None:
-            self.watched = Watched(self._attached_run, RunView(self._attached_run.name))
+            self._open(self._attached_run)
             await self.switch_mode("monitor")
         if self._follow:
             self.call_after_refresh(self._start_threads)
@@ -138,16 +121,16 @@ class FootplateApp(App[None]):
         self._feed.end()
         self._machine.end()
 
-    # what the screens ask of the feed
-
     def look_at_runs(self, *, on: bool) -> None:
         """Follow the list of runs, or no more."""
         self._feed.list_runs(on=on)
 
     def look_at_run(self, wanted: CurveRequest | None) -> None:
         """Follow the watched run and make these curves; None follows nothing."""
-        run = self.watched.run if self.watched is not None and wanted is not None else None
-        self._feed.watch(run, wanted)
+        if self.watched is None or wanted is None:
+            self._feed.pause()
+        else:
+            self._feed.watch(self.watched.run, self.watched.key, wanted)
 
     def look_at_machine(self, *, on: bool) -> None:
         """Read the machine, or no more."""
@@ -162,8 +145,6 @@ class FootplateApp(App[None]):
         writer = getattr(self._driver, "_writer_thread", None)
         return writer is not None and writer._queue.qsize() > BUSY_WRITES
 
-    # what the feed says
-
     def _monitor(self) -> MonitorScreen | None:
         stack = self._screen_stacks.get("monitor")
         return stack[0] if stack else None  # type: ignore[return-value]
@@ -174,94 +155,76 @@ class FootplateApp(App[None]):
         if stack and isinstance(stack[0], RunsScreen):
             stack[0].show_runs(message)
 
+    def _watched_by(self, key: int) -> Watched | None:
+        return self.watched if self.watched is not None and self.watched.key == key else None
+
     def on_run_batch(self, message: RunBatch) -> None:
         """Take events of the watched run."""
-        if self.watched is None or message.run != self.watched.view.name:
+        if (watched := self._watched_by(message.key)) is None:
             return
-        log, samples = self.watched.take_events(message.events)
-        monitor = self._monitor()
-        if monitor is not None:
+        log, samples = watched.take_events(message.events)
+        if (monitor := self._monitor()) is not None:
             monitor.show_lines(log, samples)
             monitor.show_state()
 
     def on_run_stated(self, message: RunStated) -> None:
         """Take the state of the watched run."""
-        if self.watched is None or message.run != self.watched.view.name:
+        if (watched := self._watched_by(message.key)) is None:
             return
-        self.watched.state = message.state
-        monitor = self._monitor()
-        if monitor is not None:
+        watched.state = message.state
+        if (monitor := self._monitor()) is not None:
             monitor.show_state()
 
     def on_curves_ready(self, message: CurvesReady) -> None:
         """Take the curves of the watched run."""
-        if self.watched is None or message.run != self.watched.view.name:
+        if (watched := self._watched_by(message.key)) is None:
             return
-        self.watched.frame = message.frame
-        monitor = self._monitor()
-        if monitor is not None:
+        watched.frame = message.frame
+        if (monitor := self._monitor()) is not None:
             monitor.show_curves()
 
     def on_log_grew(self, message: LogGrew) -> None:
         """Take output of the watched run's worker."""
-        if self.watched is None or message.run != self.watched.view.name:
+        if (watched := self._watched_by(message.key)) is None:
             return
-        lines = self.watched.take_output(message.lines)
-        monitor = self._monitor()
-        if monitor is not None:
+        lines = watched.take_output(message.lines)
+        if (monitor := self._monitor()) is not None:
             monitor.show_lines(lines, [])
 
     def on_machine_seen(self, message: MachineSeen) -> None:
         """Take a reading of the machine."""
         self.machine_reading = message.reading
-        monitor = self._monitor()
-        if monitor is not None:
+        if (monitor := self._monitor()) is not None:
             monitor.show_machine()
 
     def on_feed_failed(self, message: FeedFailed) -> None:
         """Say that a thread stumbled, and keep its words."""
-        path = self._write_error(message.words.text)
+        path = run_actions.write_error(self.home, message.words.text)
         self.tell(safe(f"What follows the runs stumbled and goes on in 5 s; the runs are not touched. {path}"), "error")
-
-    # what the screens ask of runs; each runs in a thread and comes back as a message
 
     def watch_run(self, name: str) -> None:
         """Open the monitor of a run."""
         if self.watched is None or self.watched.view.name != name:
-            self.watched = Watched(RunDirectory(self.home.runs / name), RunView(name))
-        monitor = self._monitor()
-        if monitor is not None:
+            self._open(RunDirectory(self.home.runs / name))
+        if (monitor := self._monitor()) is not None:
             monitor.show_run()
         self.switch_mode("monitor")
 
+    def _open(self, run: RunDirectory) -> None:
+        self._opened += 1
+        self.watched = Watched(run, RunView(run.name), self._opened)
+
     def create_and_start(self, name: str, stem: str, config: str) -> None:
         """Make a run of this configuration, start it, and go to its monitor."""
-
-        def act() -> tuple[str, SafeText]:
-            run = create_run(self.home, name, stem, config)
-            launch(run)
-            return run.name, safe(f"{run.name} runs, detached from this console.")
-
-        self._act("start", act)
+        self._act(lambda: run_actions.create_and_start(self.home, name, stem, config))
 
     def start_run(self, name: str) -> None:
         """Start a run, or go on with it."""
+        self._act(lambda: run_actions.start(self.home, name))
 
-        def act() -> tuple[str, SafeText]:
-            attempt = launch(find_run(self.home, name))
-            return name, safe(f"{name} runs (attempt {attempt}), detached from this console.")
-
-        self._act("start", act)
-
-    def ask_run(self, name: str, verb: str) -> None:
+    def ask_run(self, name: str, verb: Verb) -> None:
         """Leave a request for a run."""
-
-        def act() -> tuple[str, SafeText]:
-            known: Verb = verb  # type: ignore[assignment]
-            request(find_run(self.home, name), known)
-            return name, safe(f"Asked {name}: {verb}. Its log says when that is done.")
-
-        self._act("ask", act)
+        self._act(lambda: run_actions.ask(self.home, name, verb))
 
     async def ask_to_stop(self, name: str, state: str) -> None:
         """Ask a run to stop, after a question."""
@@ -275,21 +238,21 @@ class FootplateApp(App[None]):
             self.ask_run(name, "stop")
 
     @work(thread=True, exit_on_error=False)
-    def _act(self, action: str, act: Callable[[], tuple[str, SafeText]]) -> None:
+    def _act(self, act: Callable[[], ActionDone]) -> None:
+        message: ActionDone | ActionFailed
         try:
-            run, words = act()
+            message = act()
         except FootplateError as error:
-            self.post_message(ActionFailed(action, safe_text(str(error))))
+            message = ActionFailed(safe_text(str(error)))
         except Exception as error:  # the console's action boundary: whatever happened becomes words
-            path = self._write_error(traceback.format_exc())
-            self.post_message(ActionFailed(action, safe(f"unexpected {error!r}; see {path}")))
-        else:
-            self.post_message(ActionDone(action, run, words))
+            path = run_actions.write_error(self.home, traceback.format_exc())
+            message = ActionFailed(safe(f"unexpected {error!r}; see {path}"))
+        self.post_message(message)
 
     def on_action_done(self, message: ActionDone) -> None:
         """Tell that it is done; a run that was started is watched."""
         self.tell(message.words)
-        if message.action == "start":
+        if message.starts:
             self.watch_run(message.run)
 
     def on_action_failed(self, message: ActionFailed) -> None:
@@ -299,15 +262,6 @@ class FootplateApp(App[None]):
     def prepare_home(self) -> None:
         """Make the home's folders. Raises: FootplateError."""
         make_home(self.home)
-
-    # going and leaving
-
-    def place_hints(self) -> list[Hint]:
-        """Return the hints that every screen shows."""
-        return [
-            Hint("1", "Runs", "app.go('runs')"), Hint("3", "Configure", "app.go('configure')"),
-            Hint("4", "Monitor", "app.go('monitor')"), Hint("?", "help", "app.help"), Hint("q", "leave", "app.leave"),
-        ]  # fmt: skip
 
     def action_go(self, place: str) -> None:
         """Go to a place."""
@@ -323,18 +277,15 @@ class FootplateApp(App[None]):
 
     def action_next_theme(self) -> None:
         """Take the next theme; without colour there is one."""
-        if self.has_color:
-            names = ["textual-dark", "textual-light", "ansi-dark", "ansi-light", "nord", "gruvbox"]
-            here = names.index(self.theme) if self.theme in names else 0
-            self.theme = names[(here + 1) % len(names)]
+        if self.look.has_color:
+            here = THEMES.index(self.theme) if self.theme in THEMES else 0
+            self.theme = THEMES[(here + 1) % len(THEMES)]
             self.tell(safe(f"theme: {self.theme}"))
 
     def action_picture(self) -> None:
         """Write what is seen to a file in the home."""
         try:
-            make_home(self.home)
-            path = self.home.path / f"console-{time.strftime('%Y%m%d-%H%M%S')}.svg"
-            write_atomic(path, self.export_screenshot().encode("utf-8"), root=self.home.path)
+            path = run_actions.write_picture(self.home, self.export_screenshot())
             self.tell(safe(f"Written to {path}."))
         except (FootplateError, OSError) as error:
             self.tell(safe(str(error)), "error")
@@ -345,57 +296,28 @@ class FootplateApp(App[None]):
 
     def action_leave(self) -> None:
         """Leave; runs go on."""
-        self._say_what_goes_on()
+        self.last_words = leaving.what_goes_on(self.watched)
         self.exit()
-
-    def _say_what_goes_on(self) -> None:
-        watched = self.watched
-        if watched is not None and watched.state is not None and is_live(watched.state):
-            name = watched.view.name
-            self.last_words = [
-                safe(f"{name} goes on. Watch it again: footplate attach {name}    stop it: footplate stop {name}")
-            ]
 
     @work
     async def action_ask_to_leave(self) -> None:
         """Ask before leaving: Ctrl-C is also a slip of the finger. A second one answers yes."""
-        if isinstance(self.screen, ConfirmDialog):
-            self.screen.dismiss(True)
-            return
-        text = [safe("Runs go on by themselves; nothing is stopped by leaving.")]
-        if await self.push_screen_wait(ConfirmDialog(safe("Leave the console?"), text, yes=safe("leave"))):
+        if await leaving.wants_to_leave(self):
             self.action_leave()
 
     @work
     async def action_leave_and_stop(self) -> None:
         """Ask the watched run to stop, then leave."""
-        watched = self.watched
-        if watched is None or watched.state is None or not is_live(watched.state):
-            self.action_leave()
-            return
-        name = watched.view.name
-        text = [safe(f"{name} saves a checkpoint after the step that runs, and ends.")]
-        if await self.push_screen_wait(
-            ConfirmDialog(safe(f"Stop {name} and leave?"), text, yes=safe("stop and leave"))
-        ):
-            try:
-                request(watched.run, "stop")
-            except FootplateError as error:
-                self.tell(safe(str(error)), "error")
-                return
-            self.last_words = [safe(f"{name} was asked to stop. See: footplate runs")]
-            self.exit()
+        await leaving.leave_and_stop(self)
 
     def leave_with(self, code: int) -> None:
         """Leave because of a signal or a lost terminal."""
         self.exit(return_code=code)
 
-    # failures of the console itself
-
     def _handle_exception(self, error: Exception) -> None:
         """Write what happened to a file and leave; Textual would print the locals, with whatever text is in them."""
         words = "".join(traceback.format_exception(error))
-        path = self._write_error(words)
+        path = run_actions.write_error(self.home, words)
         self.last_words = [
             safe(f"footplate: the console stumbled: {type(error).__name__}: {error}"),
             safe(f"  This is a bug. The traceback is in {path}. Runs are not touched: footplate attach RUN"),
@@ -405,19 +327,3 @@ class FootplateApp(App[None]):
             self._exception = error
             self._exception_event.set()
         self._close_messages_no_wait()
-
-    def _write_error(self, words: str) -> str:
-        try:
-            make_home(self.home)
-            path = self.home.path / f"console-error-{time.strftime('%Y%m%d-%H%M%S')}.txt"
-            write_atomic(path, words.encode("utf-8", "backslashreplace"), root=self.home.path)
-        except (FootplateError, OSError) as error:
-            return f"(no file could be written: {error})"
-        return str(path)
-
-
-def _has_braille(environment: Mapping[str, str]) -> bool:
-    """Whether the locale and the terminal are likely to show braille; the Linux console's font has none."""
-    locale = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
-    is_unicode = "utf" in locale.lower() or (not locale and sys.getfilesystemencoding() == "utf-8")
-    return is_unicode and environment.get("TERM", "") != "linux"

@@ -1,4 +1,7 @@
-"""What the threads of the console tell its screens. Nothing else crosses over, and no thread touches a widget."""
+"""What the threads of the console tell its screens. Nothing else crosses over, and no thread touches a widget.
+
+`key` says for which opening of a run a message is (services/watched.py).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class RunsListed(Message):
 class RunBatch(Message):
     """Further events of the watched run, in their order. Never replaced: it is data."""
 
-    run: str
+    key: int
     events: tuple[AnyEvent, ...]
 
 
@@ -42,31 +45,31 @@ class RunBatch(Message):
 class RunStated(Message):
     """How the watched run is."""
 
-    run: str
+    key: int
     state: RunStatus
 
     def can_replace(self, message: Message) -> bool:
         """Return whether `message` supersedes this one: a newer state does."""
-        return isinstance(message, RunStated) and message.run == self.run
+        return isinstance(message, RunStated) and message.key == self.key
 
 
 @dataclass
 class CurvesReady(Message):
     """The curves that the monitor asked for."""
 
-    run: str
+    key: int
     frame: Frame
 
     def can_replace(self, message: Message) -> bool:
         """Return whether `message` supersedes this one: a newer frame does."""
-        return isinstance(message, CurvesReady) and message.run == self.run
+        return isinstance(message, CurvesReady) and message.key == self.key
 
 
 @dataclass
 class LogGrew(Message):
     """Further lines of the worker's output."""
 
-    run: str
+    key: int
     lines: tuple[SafeText, ...]
 
 
@@ -92,14 +95,13 @@ class FeedFailed(Message):
 class ActionDone(Message):
     """An action that ran in a thread succeeded: `run` is the run that it was about, `words` what to tell."""
 
-    action: str
     run: str
     words: SafeText
+    starts: bool = False
 
 
 @dataclass
 class ActionFailed(Message):
     """An action that ran in a thread was refused."""
 
-    action: str
     words: SafeText

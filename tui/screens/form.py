@@ -18,6 +18,7 @@ from core.run.runs import next_name
 from tui.forms.derived import derived_lines
 from tui.forms.form_state import FormState
 from tui.forms.form_text import change_lines, help_lines, row_lines
+from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog, typing_field
 from tui.services.safe_text import safe
 from tui.services.styled import line, word
@@ -80,7 +81,7 @@ class FormScreen(Screen[None]):
             Hint("F5", "start", "screen.launch"), Hint("u", "undo", "screen.reset"),
             Hint("D", "changes", "screen.differences"), Hint("!", "next problem", "screen.problem"),
         ]  # fmt: skip
-        self.query_one(KeyLine).show_hints([hints, self.console_app.place_hints()])
+        self.query_one(KeyLine).show_hints([hints, PLACE_HINTS])
         self._show_form(cursor=0)
 
     def _show_form(self, *, cursor: int | None = None) -> None:

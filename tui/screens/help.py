@@ -95,7 +95,7 @@ def _keys(bindings: list[BindingType]) -> list[Line]:
 
 def _notes(app: FootplateApp) -> list[Line]:
     notes = [
-        "In lists: ↑ ↓ or k j move, PgUp PgDn by pages, g G to the ends, ⏎ or a click chooses; so does the mouse's wheel.",
+        "In lists: ↑ ↓ or k j move, PgUp PgDn by pages, g G to the ends, ⏎ or a click chooses.",
         "Runs live in " + str(app.home.runs) + ".",
         "A run is a process of its own: leaving the console or losing the connection does not end it.",
         "Text in panes with a │ before it comes from data, a model or a program; it cannot act on this console.",

@@ -7,25 +7,28 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
-from tui.screens.dialogs import MenuDialog, Option
+from tui.screens.app_keys import PLACE_HINTS
+from tui.screens.control import ask_of_run
 from tui.screens.monitor_charts import (
     ChartSettings,
+    Pages,
     chart_data,
     chart_title,
     cursor_words,
     curve_request,
 )
+from tui.screens.monitor_keys import HINTS, KEYS
+from tui.screens.monitor_layout import CHARTS, PANES, Room
 from tui.services.monitor_text import ending_lines, fact_lines, head_lines, machine_line, machine_lines, stage_lines
-from tui.services.run_list import is_live
 from tui.services.safe_text import safe
 from tui.services.styled import Line, line, word
 from tui.services.watched import Watched
 from tui.widgets.chart import ChartView
-from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import LinesView
 from tui.widgets.log_view import LogView
 from tui.widgets.plot import Look
@@ -34,13 +37,6 @@ from tui.widgets.titles import set_title
 if TYPE_CHECKING:
     from tui.console import FootplateApp
 
-_CHARTS = 4
-_HINTS = [
-    Hint("[ ]", "charts", "screen.page(1)"), Hint("y", "log", "screen.logarithmic"), Hint("x", "axis", "screen.axis"),
-    Hint("s", "smooth", "screen.smooth"), Hint("i", "read", "screen.cursor"), Hint("z", "zoom", "screen.zoom(1)"),
-    Hint("f", "full", "screen.full"), Hint("c", "control", "screen.control"), Hint("L", "log/samples", "screen.log"),
-]  # fmt: skip
-
 
 class MonitorScreen(Screen[None]):
     """The watched run. The screen only shows: what it shows comes as messages, what it asks for goes to the feed."""
@@ -48,40 +44,12 @@ class MonitorScreen(Screen[None]):
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-medium"), (100, "-wide")]  # noqa: RUF012 - as Textual declares it
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (10, "-small"), (16, "-low"), (20, "-normal"), (35, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "pick(-1)", "chart", show=False, id="monitor.left", tooltip="The chart before; cursor left"),
-        Binding("right", "pick(1)", "chart", show=False, id="monitor.right", tooltip="The next chart; cursor right"),
-        Binding("left_square_bracket", "page(-1)", "page", id="monitor.back", tooltip="The charts before"),
-        Binding("right_square_bracket", "page(1)", "page", id="monitor.forth", tooltip="The next charts"),
-        Binding("y", "logarithmic", "log y", id="monitor.log_y", tooltip="Logarithmic y axis, true log10"),
-        Binding("x", "axis", "x axis", id="monitor.axis", tooltip="x: steps, tokens or time"),
-        Binding("s", "smooth", "smoothing", id="monitor.smooth", tooltip="Smoothing: 0, .5, .9, .97, .99"),
-        Binding("a", "range", "y range", id="monitor.range", tooltip="y: the middle 98 % of the values, or all"),
-        Binding("z", "zoom(1)", "zoom in", id="monitor.zoom_in", tooltip="Half the x range"),
-        Binding("Z", "zoom(-1)", "zoom out", id="monitor.zoom_out", tooltip="Twice the x range"),
-        Binding("0", "zoom(0)", "all", id="monitor.zoom_reset", tooltip="The whole x range"),
-        Binding("i", "cursor", "read", id="monitor.cursor", tooltip="Read exact values: ← → move, ⇧ by tens"),
-        Binding("shift+left", "pick(-10)", show=False, id="monitor.far_left"),
-        Binding("shift+right", "pick(10)", show=False, id="monitor.far_right"),
-        Binding("f", "full", "full", id="monitor.full", tooltip="Only the picked chart"),
-        Binding("p", "pause", "pause", id="monitor.pause", tooltip="Hold the view still; the run goes on"),
-        Binding("L", "log", "log", id="monitor.log", tooltip="Log and samples, log, samples, neither"),
-        Binding("c", "control", "control", id="monitor.control", tooltip="Stop, save, evaluate, sample"),
-        Binding(
-            "escape",
-            "leave",
-            "back",
-            show=False,
-            id="monitor.leave",
-            tooltip="Out of the cursor, the full view, to the runs",
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(self) -> None:
         super().__init__()
         self.settings = ChartSettings()
-        self._first = 0
-        self._picked = 0
+        self.pages = Pages()
         self._is_full = False
         self._is_paused = False
         self._panes = 0
@@ -105,7 +73,7 @@ class MonitorScreen(Screen[None]):
                 yield LinesView(id="stages")
                 yield ChartView(id="chart-0")
                 with Horizontal(id="row"):
-                    for index in range(1, _CHARTS):
+                    for index in range(1, CHARTS):
                         yield ChartView(id=f"chart-{index}")
             with Vertical(id="side"):
                 yield LinesView(id="facts", wraps=True)
@@ -118,29 +86,29 @@ class MonitorScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Name the panes."""
-        look = Look(self.console_app.charset, self.console_app.has_color)
+        look = Look(self.console_app.look.charset, self.console_app.look.has_color)
         for chart in self._charts():
             chart.look = look
         for name in ("facts", "machine", "log", "samples"):
             set_title(self.query_one(f"#{name}"), [word("run" if name == "facts" else name)])
-        self.query_one(KeyLine).show_hints([_HINTS, self.console_app.place_hints()])
+        self.query_one(KeyLine).show_hints([HINTS, PLACE_HINTS])
         self.show_run()
 
     def on_screen_resume(self) -> None:
         """Look at the run and the machine while they can be seen."""
         self.console_app.look_at_machine(on=True)
-        self.show_run()
+        self._show_all()
 
     def on_screen_suspend(self) -> None:
-        """Do not look at what nobody sees."""
+        """Do not look at what nobody sees; behind a question it still shows."""
+        if isinstance(self.app.screen, ModalScreen):
+            return
         self.console_app.look_at_machine(on=False)
         self.console_app.look_at_run(None)
 
     def on_resize(self) -> None:
         """Ask for curves of the new width once it has settled."""
         self.call_after_refresh(self._show_all)
-
-    # what came from the feed
 
     def show_run(self) -> None:
         """Show another run from its beginning."""
@@ -182,7 +150,7 @@ class MonitorScreen(Screen[None]):
         names = list(panels)
         for chart, name in zip(self._charts(), self._shown(), strict=False):
             data = chart_data(name, panels[name], watched.frame, self.settings, watched.clip)
-            place = f"{names.index(name) + 1}/{len(names)}" if len(names) > self._visible_count() else ""
+            place = f"{names.index(name) + 1}/{len(names)}" if len(names) > self.room.charts else ""
             chart.show(chart_title(name, panels[name], self.settings, place), data)
             chart.below = cursor_words(watched.frame, panels[name], self.settings)
         self._draw_next()
@@ -213,51 +181,35 @@ class MonitorScreen(Screen[None]):
         words.append(line(word("  1", "accent"), word("  go to the list of runs and press ⏎ on one")))
         self.query_one("#stages", LinesView).show(words)
 
-    # layout
-
     def _charts(self) -> list[ChartView]:
-        return [self.query_one(f"#chart-{index}", ChartView) for index in range(_CHARTS)]
+        return [self.query_one(f"#chart-{index}", ChartView) for index in range(CHARTS)]
 
-    def _visible_count(self) -> int:
-        roomy = self.has_class("-wide") and (self.has_class("-tall") or self.has_class("-normal"))
-        return 1 if self._is_full or not roomy else _CHARTS
+    @property
+    def room(self) -> Room:
+        """The room that there is, and what is asked to be seen."""
+        return Room(self.size.width, self.size.height, self._is_full, self._panes)
+
+    def _names(self) -> list[str]:
+        return list(self.watched.view.panels()) if self.watched is not None else []
 
     def _shown(self) -> list[str]:
-        """Return the panels in sight, first the large one."""
-        names = list(self.watched.view.panels()) if self.watched is not None else []
-        if not names:
-            return []
-        count = min(len(names), self._visible_count())
-        first = self._picked if count == 1 else self._first
-        return [names[(first + index) % len(names)] for index in range(count)]
+        return self.pages.shown(self._names(), self.room.charts)
 
     def _show_parts(self) -> None:
         """Show and hide what there is room and reason for."""
-        watched = self.watched
-        shown = self._shown()
+        watched, shown = self.watched, self._shown()
+        picked = self.pages.picked_name(self._names())
         has_rows = watched is not None and watched.frame is not None and watched.frame.step > 0
-        too_small = self.has_class("-tiny") or (self.has_class("-narrow") and self.size.width < 40)
-        stages = watched is None or (not has_rows and bool(watched.view.progress or not shown))
-        self.query_one("#stages").display = stages and not too_small
-        for index, chart in enumerate(self._charts()):
-            chart.display = index < len(shown) and not stages and not too_small
-            chart.set_class(len(shown) > 1 and index == self._picked_place(shown), "-picked")
-        self.query_one("#row").display = len(shown) > 1 and not stages
+        has_stages = watched is None or (not has_rows and bool(watched.view.progress or not shown))
         ending = ending_lines(watched.view) if watched is not None else []
+        parts = self.room.parts(shown=len(shown), has_stages=has_stages, has_ending=bool(ending))
+        for name, is_shown in parts.items():
+            self.query_one(f"#{name}").display = is_shown
+        for index, chart in enumerate(self._charts()):
+            chart.set_class(len(shown) > 1 and shown[index : index + 1] == [picked], "-picked")
         panel = self.query_one("#ending", LinesView)
-        panel.display = bool(ending) and not self.has_class("-tiny")
         panel.styles.height = len(ending)
         panel.show(ending)
-        self.query_one("#side").display = self.has_class("-wide") and not self._is_full
-        self.query_one("#log").display = self._panes in (0, 1)
-        self.query_one("#samples").display = self._panes == 2 or (self._panes == 0 and self.has_class("-wide"))
-        self.query_one("#bottom").display = self._panes != 3 and self.has_class("-normal") | self.has_class("-tall")
-        self.query_one("#machine-line").display = not self.has_class("-wide") and not self.has_class("-tiny")
-
-    def _picked_place(self, shown: list[str]) -> int:
-        names = list(self.watched.view.panels()) if self.watched is not None else []
-        picked = names[self._picked % len(names)] if names else ""
-        return shown.index(picked) if picked in shown else 0
 
     def _show_all(self) -> None:
         self._show_parts()
@@ -275,60 +227,43 @@ class MonitorScreen(Screen[None]):
         request = curve_request(watched.view, shown, self.settings, watched.frame)
         self.console_app.look_at_run(request)
 
-    # actions
-
     def _change(self, settings: ChartSettings) -> None:
         self.settings = settings
         self._ask()
         self.show_curves()
 
-    def _picked_panel(self) -> str:
-        names = list(self.watched.view.panels()) if self.watched is not None else []
-        return names[self._picked % len(names)] if names else ""
-
     def action_pick(self, by: int) -> None:
         """Pick another chart, or move the cursor."""
         if self.settings.cursor is not None:
             self._move_cursor(by)
-            return
-        names = list(self.watched.view.panels()) if self.watched is not None else []
-        if names:
-            self._picked = (self._picked + (1 if by > 0 else -1)) % len(names)
-            if self._visible_count() > 1 and names[self._picked] not in self._shown():
-                self._first = self._picked
+        else:
+            self.pages.pick(1 if by > 0 else -1, self._names(), self.room.charts)
             self._show_all()
 
     def action_page(self, by: int) -> None:
         """Show other charts: the next becomes the large one."""
-        names = list(self.watched.view.panels()) if self.watched is not None else []
-        if names:
-            self._first = (self._first + by) % len(names)
-            self._picked = self._first if self._visible_count() > 1 else (self._picked + by) % len(names)
-            self._show_all()
+        self.pages.page(by, self._names(), self.room.charts)
+        self._show_all()
 
     def _move_cursor(self, by: int) -> None:
-        frame = self.watched.frame if self.watched is not None else None
-        if frame is None or self.settings.cursor is None:
-            return
-        column = (frame.last - frame.first) / max(1, self._charts()[0].columns - 1)
-        at = min(max(frame.first, self.settings.cursor + by * column), min(frame.last, frame.newest))
-        self._change(replace(self.settings, cursor=at))
+        if self.watched is not None and self.watched.frame is not None:
+            columns = self._charts()[0].columns
+            self._change(self.settings.moved_cursor(by, self.watched.frame, columns))
 
     def action_cursor(self) -> None:
         """Read exact values under a cursor, or no more."""
-        frame = self.watched.frame if self.watched is not None else None
-        if self.settings.cursor is not None:
-            self._change(replace(self.settings, cursor=None))
-        elif frame is not None:
-            self._change(replace(self.settings, cursor=min(frame.newest, frame.last)))
+        if self.watched is not None and self.watched.frame is not None:
+            self._change(self.settings.toggled_cursor(self.watched.frame))
 
     def action_logarithmic(self) -> None:
         """Switch the picked chart between a linear and a logarithmic y axis."""
-        self._change(replace(self.settings, logarithmic=self.settings.logarithmic ^ {self._picked_panel()}))
+        picked = {self.pages.picked_name(self._names())}
+        self._change(replace(self.settings, logarithmic=self.settings.logarithmic ^ picked))
 
     def action_range(self) -> None:
         """Switch the picked chart between the usual and the full y range."""
-        self._change(replace(self.settings, full=self.settings.full ^ {self._picked_panel()}))
+        picked = {self.pages.picked_name(self._names())}
+        self._change(replace(self.settings, full=self.settings.full ^ picked))
 
     def action_axis(self) -> None:
         """Take the next x axis."""
@@ -358,7 +293,7 @@ class MonitorScreen(Screen[None]):
 
     def action_log(self) -> None:
         """Show other panes at the bottom."""
-        self._panes = (self._panes + 1) % 4
+        self._panes = (self._panes + 1) % PANES
         self._show_parts()
         self.call_after_refresh(self._show_all)
 
@@ -374,41 +309,12 @@ class MonitorScreen(Screen[None]):
     @work
     async def action_control(self) -> None:
         """Choose what to ask of the run."""
-        watched = self.watched
-        if watched is None:
-            return
-        if watched.state is None or not is_live(watched.state):
-            await self._offer_resume(watched.view.name)
-            return
-        options = [
-            Option(
-                "checkpoint", safe("save a checkpoint now"), safe("At the end of the step that runs; the run goes on.")
-            ),
-            Option("evaluate", safe("evaluate now"), safe("On the held-out data, at the end of the step that runs.")),
-            Option("sample", safe("write samples now"), safe("From the prompts of the configuration.")),
-            Option(
-                "stop", safe("save and stop"), safe("It saves a checkpoint and ends; r in the list of runs goes on.")
-            ),
-        ]
-        answer = await self.app.push_screen_wait(MenuDialog(safe(f"Ask {watched.view.name} to …"), options))
-        if answer == "stop":
-            await self.console_app.ask_to_stop(watched.view.name, watched.state.word)
-        elif answer is not None:
-            self.console_app.ask_run(watched.view.name, answer)
+        if self.watched is not None:
+            await ask_of_run(self.console_app, self.watched)
 
-    async def _offer_resume(self, name: str) -> None:
-        state = (
-            self.watched.state.word if self.watched is not None and self.watched.state is not None else "not known yet"
-        )
-        options = [
-            Option(
-                "resume",
-                safe("go on from the last checkpoint"),
-                safe(f"The run is {state}; nothing else can be asked."),
-            )
-        ]
-        if await self.app.push_screen_wait(MenuDialog(safe(name), options)) == "resume":
-            self.console_app.start_run(name)
+    @on(ChartView.Widened)
+    def _widened(self) -> None:
+        self._ask()
 
     @on(KeyLine.Pressed)
     async def _pressed(self, message: KeyLine.Pressed) -> None:

@@ -36,6 +36,50 @@ class ChartSettings:
         """Return the settings with the next strength of smoothing."""
         return replace(self, smoothing=SMOOTHINGS[(SMOOTHINGS.index(self.smoothing) + 1) % len(SMOOTHINGS)])
 
+    def toggled_cursor(self, frame: Frame) -> ChartSettings:
+        """Return the settings with a cursor at the newest value, or without one."""
+        return replace(self, cursor=min(frame.newest, frame.last) if self.cursor is None else None)
+
+    def moved_cursor(self, by: int, frame: Frame, columns: int) -> ChartSettings:
+        """Return the settings with the cursor `by` columns further, inside what there is to read."""
+        if self.cursor is None:
+            return self
+        column = (frame.last - frame.first) / max(1, columns - 1)
+        at = min(max(frame.first, self.cursor + by * column), min(frame.last, frame.newest))
+        return replace(self, cursor=at)
+
+
+@dataclass
+class Pages:
+    """Which charts are in sight, and which one keys act on; both count panels."""
+
+    first: int = 0
+    picked: int = 0
+
+    def shown(self, names: list[str], count: int) -> list[str]:
+        """Return the panels in sight, first the large one; a single one is the picked one."""
+        if not names:
+            return []
+        first = self.picked if count == 1 else self.first
+        return [names[(first + index) % len(names)] for index in range(min(count, len(names)))]
+
+    def picked_name(self, names: list[str]) -> str:
+        """Return the panel that keys act on."""
+        return names[self.picked % len(names)] if names else ""
+
+    def pick(self, by: int, names: list[str], count: int) -> None:
+        """Pick the next panel, and bring it in sight."""
+        if names:
+            self.picked = (self.picked + by) % len(names)
+            if self.picked_name(names) not in self.shown(names, count):
+                self.first = self.picked
+
+    def page(self, by: int, names: list[str], count: int) -> None:
+        """Bring the next panel to the large place."""
+        if names:
+            self.first = ((self.first if count > 1 else self.picked) + by) % len(names)
+            self.picked = self.first
+
 
 def curve_request(
     view: RunView, shown: list[tuple[str, int]], settings: ChartSettings, frame: Frame | None

@@ -14,6 +14,7 @@ from core.config.presets import PresetEntry, list_presets
 from core.errors import FootplateError
 from tui.forms.form_state import FormState
 from tui.forms.preset_text import preset_detail, preset_lines
+from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.form import FormScreen
 from tui.services.safe_text import safe, safe_lines
 from tui.services.styled import Line, Tone, line, word
@@ -61,7 +62,7 @@ class PresetsScreen(Screen[None]):
         self.query_one("#head", LinesView).show([head])
         set_title(self.query_one("#list"), [word("presets", "title")])
         hints = [Hint("⏎", "open", "screen.choose"), Hint("esc", "runs", "screen.leave")]
-        self.query_one(KeyLine).show_hints([hints, self.console_app.place_hints()])
+        self.query_one(KeyLine).show_hints([hints, PLACE_HINTS])
 
     def on_screen_resume(self) -> None:
         """Read the presets: others may have been saved."""

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable
 
 from tui.messages import RunsListed
+from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.dialogs import ConfirmDialog
 from tui.services.run_list import RunRow, is_live
 from tui.services.runs_text import NARROW, RIGHT, WIDE, cells, detail_lines, empty_lines
@@ -80,7 +81,7 @@ class RunsScreen(Screen[None]):
                     Hint("r", "resume", "screen.resume"),
                     Hint("S", "stop", "screen.stop"),
                 ],
-                self.console_app.place_hints(),
+                PLACE_HINTS,
             ]
         )
 

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,16 +47,21 @@ class EventFeed(threading.Thread):
         self._frame_seconds = frame_seconds
         self._wake = threading.Event()
         self._ending = False
-        self._wanted: tuple[RunDirectory | None, CurveRequest | None] = (None, None)
+        self._wanted: _Wanted | None = None
         self._is_listing = False
         self._watched: _Watched | None = None
         self._summaries: dict[str, RunSummary] = {}
         self._rows: dict[str, RunRow] = {}
         self._listed_at = 0.0
 
-    def watch(self, run: RunDirectory | None, request: CurveRequest | None = None) -> None:
-        """Follow `run` (or none) and make the curves of `request` (or none)."""
-        self._wanted = (run, request)
+    def watch(self, run: RunDirectory, key: int, request: CurveRequest) -> None:
+        """Follow `run` and make the curves of `request`; with another `key` it is read from its beginning."""
+        self._wanted = _Wanted(run, key, request)
+        self._wake.set()
+
+    def pause(self) -> None:
+        """Follow no run until `watch` is called; the same key goes on where it was."""
+        self._wanted = None
         self._wake.set()
 
     def list_runs(self, *, on: bool) -> None:
@@ -79,18 +85,17 @@ class EventFeed(threading.Thread):
                 more = False
                 self._wake.wait(5.0)
             if not more:
-                idle = self._wanted[0] is None and not self._is_listing
-                self._wake.wait(None if idle else POLL_SECONDS if self._wanted[0] else LIST_SECONDS)
+                idle = self._wanted is None and not self._is_listing
+                self._wake.wait(None if idle else POLL_SECONDS if self._wanted else LIST_SECONDS)
             self._wake.clear()
 
     def _turn(self) -> bool:
         """Look once; return whether there is more to read at once."""
-        run, request = self._wanted
-        if run is None:
-            self._watched = None
-        elif self._watched is None or self._watched.run != run:
-            self._watched = _Watched(run, self._post, self._frame_seconds)
-        more = self._watched.turn(request) if self._watched is not None else False
+        wanted, more = self._wanted, False
+        if wanted is not None:
+            if self._watched is None or self._watched.key != wanted.key:
+                self._watched = _Watched(wanted, self._post, self._frame_seconds)
+            more = self._watched.turn(wanted.request)
         if self._is_listing and time.monotonic() - self._listed_at >= LIST_SECONDS:
             self._list()
             self._listed_at = time.monotonic()
@@ -113,11 +118,19 @@ class EventFeed(threading.Thread):
         self._post(RunsListed(tuple(rows), total, complete=True))
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    run: RunDirectory
+    key: int
+    request: CurveRequest
+
+
 class _Watched:
     """What the feed keeps for the run that it follows."""
 
-    def __init__(self, run: RunDirectory, post: Post, frame_seconds: float) -> None:
-        self.run = run
+    def __init__(self, wanted: _Wanted, post: Post, frame_seconds: float) -> None:
+        self.key = wanted.key
+        self.run = run = wanted.run
         self._post = post
         self._frame_seconds = frame_seconds
         self._events = EventReader(run.events)
@@ -130,33 +143,33 @@ class _Watched:
         self._problems = 0
         self._stated_at = -1e9
 
-    def turn(self, request: CurveRequest | None) -> bool:
+    def turn(self, request: CurveRequest) -> bool:
         events = self._events.read(_BATCH_EVENTS)
         if self._curves is None:
             from tui.services.curves import CurveSource
 
             self._curves = CurveSource(self.run)
         if events:
-            self._post(RunBatch(self.run.name, tuple(events)))
+            self._post(RunBatch(self.key, tuple(events)))
             self._is_stale |= self._curves.take(events)
         lines = self._log.read()
         if lines:
-            self._post(LogGrew(self.run.name, tuple(lines)))
+            self._post(LogGrew(self.key, tuple(lines)))
         self._report_problems()
         if time.monotonic() - self._stated_at >= 1.0 or events:
-            self._post(RunStated(self.run.name, read_status(self.run, self._beats)))
+            self._post(RunStated(self.key, read_status(self.run, self._beats)))
             self._stated_at = time.monotonic()
         self._make_frame(request)
         return len(events) == _BATCH_EVENTS
 
-    def _make_frame(self, request: CurveRequest | None) -> None:
+    def _make_frame(self, request: CurveRequest) -> None:
         assert self._curves is not None
         self._is_stale |= self._curves.refresh()
         is_new = request != self._built
         is_due = self._is_stale and time.monotonic() - self._built_at >= self._frame_seconds
-        if request is None or not (is_new or is_due):
+        if not (is_new or is_due):
             return
-        self._post(CurvesReady(self.run.name, self._curves.build(request)))
+        self._post(CurvesReady(self.key, self._curves.build(request)))
         self._built, self._built_at, self._is_stale = request, time.monotonic(), False
 
     def _report_problems(self) -> None:
@@ -164,7 +177,7 @@ class _Watched:
         self._problems = len(self._events.problems)
         if fresh:
             words = [safe(f"event log, byte {problem.offset}: {problem.reason}") for problem in fresh]
-            self._post(LogGrew(self.run.name, tuple(words)))
+            self._post(LogGrew(self.key, tuple(words)))
 
 
 class MachineWatch(threading.Thread):

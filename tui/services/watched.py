@@ -23,10 +23,14 @@ _KEPT_LINES = 2000
 
 @dataclass
 class Watched:
-    """A run with its view, its state, its newest frame, and the lines of its log."""
+    """A run with its view, its state, its newest frame, and the lines of its log.
+
+    `key` is another one for each time that a run was opened, so that no message of an earlier time is taken.
+    """
 
     run: RunDirectory
     view: RunView
+    key: int
     state: RunStatus | None = None
     frame: Frame | None = None
     log: deque[Line] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
@@ -36,7 +40,7 @@ class Watched:
         """The bound to which the gradient norm is clipped, where the run told it."""
         facts = self.view.started.facts if self.view.started else {}
         value = facts.get("max_grad_norm")
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
     def take_events(self, events: Iterable[AnyEvent]) -> tuple[list[Line], list[Line]]:
         """Take events; return the lines that they add to the log and to the samples."""

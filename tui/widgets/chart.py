@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.segment import Segment
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.services.safe_text import SafeText, safe
 from tui.services.styled import Line, Span, line
 from tui.widgets.lines import TONE_CLASSES, TONE_CSS, changed_regions, to_strip, tone_style
-from tui.widgets.plot import LETTERS, ChartData, Look, Range, column_of, draw, fitting_range, scaled
+from tui.widgets.plot import LETTERS, ChartData, Look, column_of, draw, fitting_range, scaled
+from tui.widgets.ticks import Range
 from tui.widgets.titles import set_title
 
 
@@ -27,6 +29,9 @@ class ChartView(Widget):
     ChartView.-picked {{ border: round $border; border-title-color: $text-primary; border-title-style: bold; }}
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = TONE_CLASSES
+
+    class Widened(Message):
+        """A chart has another number of columns now, so that it needs other points."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -58,6 +63,10 @@ class ChartView(Widget):
         if self._build():
             for region in changed_regions(before, self._strips, self.size.width):
                 self.refresh(region)
+
+    def on_resize(self) -> None:
+        """Say that there is room for other points."""
+        self.post_message(self.Widened())
 
     @property
     def columns(self) -> int:

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from plotext._figure import _figure_class
 
+from tui.services.look import Charset
 from tui.services.safe_text import SafeText, safe
 from tui.services.styled import Line, Span, Tone
+from tui.widgets.ticks import Range, number_text, rounded, tick_values
 
 Array = NDArray[np.float64]
-Charset = Literal["braille", "ascii"]
 LETTERS = "ABCDEFGH"
 _LABEL_WIDTH = 7
 _COLOR = 20  # plotext numbers of 8 bits stand for tones here: 20 is the first
@@ -61,9 +61,6 @@ class Look:
 
     charset: Charset = "braille"
     colored: bool = True
-
-
-Range = tuple[float, float]
 
 
 def draw(data: ChartData, y_range: Range | None, width: int, height: int, look: Look) -> list[Line]:
@@ -112,7 +109,7 @@ def fitting_range(data: ChartData, before: Range | None) -> Range | None:
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     if before is not None and before[0] <= low and high <= before[1] and high - low >= 0.6 * (before[1] - before[0]):
         return before
-    return _rounded(low, high)
+    return rounded(low, high)
 
 
 def scaled(values: Array, *, logarithmic: bool) -> Array:
@@ -128,37 +125,6 @@ def column_of(x: float, data: ChartData, columns: int) -> int:
     if data.last <= data.first:
         return 0
     return max(0, min(columns - 1, math.floor(0.5 + (columns - 1) * (x - data.first) / (data.last - data.first))))
-
-
-def number_text(value: float) -> str:
-    """Return a number in at most 7 characters."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    size = abs(value)
-    if value == 0:
-        return "0"
-    if size >= 1e6 or size < 1e-3:
-        text = f"{value:.2e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
-        return text if len(text) <= 7 else f"{value:.0e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
-    if size >= 10_000:
-        return f"{value / 1000:.4g}k"
-    return f"{value:.4g}"
-
-
-def _rounded(low: float, high: float) -> Range:
-    span = high - low
-    if span <= max(abs(low), abs(high)) * 1e-9:
-        pad = max(abs(high) * 0.1, 1e-12)
-        return low - pad, high + pad
-    step = _nice(span / 15)
-    bottom, top = math.floor(low / step) * step, math.ceil(high / step) * step
-    return (bottom, top) if math.isfinite(bottom) and math.isfinite(top) and top > bottom else (low, high)
-
-
-def _nice(size: float) -> float:
-    """Return the smallest of 1, 2, 5 times a power of ten that is not below `size`."""
-    power = 10.0 ** math.floor(math.log10(size))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= size * (1 - 1e-9))
 
 
 Cells = list[list[tuple[str, Tone]]]
@@ -247,27 +213,12 @@ def _add_letters(cells: Cells, data: ChartData, y_range: Range) -> None:
 def _y_labels(y_range: Range, rows: int, *, logarithmic: bool) -> dict[int, str]:
     """Return the labels by row: round numbers, about one every four rows."""
     count = max(2, min(6, rows // 3))
-    ticks = _decades(y_range, count) if logarithmic else []
-    if len(ticks) < 2:
-        step = _nice((y_range[1] - y_range[0]) / count)
-        first = math.ceil(y_range[0] / step - 1e-9)
-        ticks = [index * step for index in range(first, math.floor(y_range[1] / step + 1e-9) + 1)][:50]
+    ticks = tick_values(y_range, count, logarithmic=logarithmic)
     labels = {}
     for value in ticks:
         row = max(0, min(rows - 1, _row_of(value, y_range, rows)))
         labels[row] = number_text(10**value if logarithmic else float(f"{value:.12g}"))
     return labels
-
-
-def _decades(y_range: Range, count: int) -> list[float]:
-    """Return logarithms of round numbers inside the range: 1, 2 and 5 of each decade, or only 1 where those crowd."""
-    powers = range(math.floor(y_range[0]) - 1, math.ceil(y_range[1]) + 1)
-    for factors in ((1, 2, 5), (1,)):
-        ticks = [power + math.log10(factor) for power in powers for factor in factors]
-        ticks = [tick for tick in ticks if y_range[0] <= tick <= y_range[1]]
-        if len(ticks) <= 2 * count:
-            return ticks
-    return ticks[:: -(-len(ticks) // count)]
 
 
 def _x_axis(data: ChartData, columns: int, look: Look) -> Line:

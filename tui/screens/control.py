@@ -1,0 +1,39 @@
+"""The menu of what can be asked of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui.screens.dialogs import MenuDialog, Option
+from tui.services.run_list import is_live
+from tui.services.safe_text import safe
+from tui.services.watched import Watched
+
+if TYPE_CHECKING:
+    from tui.console import FootplateApp
+
+_LIVE = (
+    ("checkpoint", "save a checkpoint now", "At the end of the step that runs; the run goes on."),
+    ("evaluate", "evaluate now", "On the held-out data, at the end of the step that runs."),
+    ("sample", "write samples now", "From the prompts of the configuration."),
+    ("stop", "save and stop", "It saves a checkpoint and ends; r in the list of runs goes on from there."),
+)
+
+
+async def ask_of_run(app: FootplateApp, watched: Watched) -> None:
+    """Let the user choose what to ask of a run, and ask it."""
+    name, state = watched.view.name, watched.state
+    if state is None or not is_live(state):
+        words = f"The run is {state.word if state else 'not known yet'}; nothing else can be asked of it."
+        options = [Option("resume", safe("go on from the last checkpoint"), safe(words))]
+        if await app.push_screen_wait(MenuDialog(safe(name), options)) == "resume":
+            app.start_run(name)
+        return
+    options = [Option(value, safe(title), safe(about)) for value, title, about in _LIVE]
+    match await app.push_screen_wait(MenuDialog(safe(f"Ask {name} to …"), options)):
+        case "stop":
+            await app.ask_to_stop(name, state.word)
+        case "checkpoint" | "evaluate" | "sample" as verb:
+            app.ask_run(name, verb)
+        case _:
+            pass

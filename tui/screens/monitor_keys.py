@@ -1,0 +1,42 @@
+"""The keys of the monitor."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+from tui.widgets.key_line import Hint
+
+HINTS = [
+    Hint("[ ]", "charts", "screen.page(1)"), Hint("y", "log", "screen.logarithmic"), Hint("x", "axis", "screen.axis"),
+    Hint("s", "smooth", "screen.smooth"), Hint("i", "read", "screen.cursor"), Hint("z", "zoom", "screen.zoom(1)"),
+    Hint("f", "full", "screen.full"), Hint("c", "control", "screen.control"), Hint("L", "log/samples", "screen.log"),
+]  # fmt: skip
+
+KEYS: list[BindingType] = [
+    Binding("left", "pick(-1)", "chart", show=False, id="monitor.left", tooltip="The chart before; cursor left"),
+    Binding("right", "pick(1)", "chart", show=False, id="monitor.right", tooltip="The next chart; cursor right"),
+    Binding("left_square_bracket", "page(-1)", "page", id="monitor.back", tooltip="The charts before"),
+    Binding("right_square_bracket", "page(1)", "page", id="monitor.forth", tooltip="The next charts"),
+    Binding("y", "logarithmic", "log y", id="monitor.log_y", tooltip="Logarithmic y axis, true log10"),
+    Binding("x", "axis", "x axis", id="monitor.axis", tooltip="x: steps, tokens or time"),
+    Binding("s", "smooth", "smoothing", id="monitor.smooth", tooltip="Smoothing: 0, .5, .9, .97, .99"),
+    Binding("a", "range", "y range", id="monitor.range", tooltip="y: the middle 98 % of the values, or all"),
+    Binding("z", "zoom(1)", "zoom in", id="monitor.zoom_in", tooltip="Half the x range"),
+    Binding("Z", "zoom(-1)", "zoom out", id="monitor.zoom_out", tooltip="Twice the x range"),
+    Binding("0", "zoom(0)", "all", id="monitor.zoom_reset", tooltip="The whole x range"),
+    Binding("i", "cursor", "read", id="monitor.cursor", tooltip="Read exact values: ← → move, ⇧ by tens"),
+    Binding("shift+left", "pick(-10)", show=False, id="monitor.far_left"),
+    Binding("shift+right", "pick(10)", show=False, id="monitor.far_right"),
+    Binding("f", "full", "full", id="monitor.full", tooltip="Only the picked chart"),
+    Binding("p", "pause", "pause", id="monitor.pause", tooltip="Hold the view still; the run goes on"),
+    Binding("L", "log", "log", id="monitor.log", tooltip="Log and samples, log, samples, neither"),
+    Binding("c", "control", "control", id="monitor.control", tooltip="Stop, save, evaluate, sample"),
+    Binding(
+        "escape",
+        "leave",
+        "back",
+        show=False,
+        id="monitor.leave",
+        tooltip="Out of the cursor, the full view, to the runs",
+    ),
+]

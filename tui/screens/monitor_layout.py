@@ -1,0 +1,47 @@
+"""What of the monitor there is room for. Pure.
+
+Below 40 columns or 10 lines only numbers; below 60x16 the numbers and one chart; from 100 columns and 20 lines four
+charts with the run's facts and the machine beside them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CHARTS = 4
+PANES = 4
+"""Log and samples, log, samples, neither: what `L` goes through."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """The size of the screen in cells, and what its user asked to see."""
+
+    width: int
+    height: int
+    is_full: bool = False
+    panes: int = 0
+
+    @property
+    def charts(self) -> int:
+        """How many charts are shown at once."""
+        if self.width < 40 or self.height < 10:
+            return 0
+        return CHARTS if self.width >= 100 and self.height >= 20 and not self.is_full else 1
+
+    def parts(self, *, shown: int, has_stages: bool, has_ending: bool) -> dict[str, bool]:
+        """Return which parts are displayed; `shown` charts are to be drawn unless stages stand in their place."""
+        is_wide, has_log = self.width >= 100, self.height >= 20 and self.width >= 60
+        charts = 0 if has_stages else min(shown, self.charts)
+        parts = {f"chart-{index}": index < charts for index in range(CHARTS)}
+        return parts | {
+            "body": self.charts > 0,
+            "stages": has_stages,
+            "row": charts > 1,
+            "ending": has_ending,
+            "side": is_wide and not self.is_full,
+            "bottom": self.panes != 3 and has_log,
+            "log": self.panes in (0, 1),
+            "samples": self.panes == 2 or (self.panes == 0 and is_wide),
+            "machine-line": not is_wide and self.height >= 14,
+        }

@@ -1,0 +1,53 @@
+"""What the console asks of runs and writes into its home. Blocking: called in threads, and by the way out."""
+
+from __future__ import annotations
+
+import time
+
+from core.errors import FootplateError
+from core.run.control import Verb, request
+from core.run.directory import Home
+from core.run.launch import create_run, launch, make_home
+from core.run.private import write_atomic
+from core.run.runs import find_run
+from tui.messages import ActionDone
+from tui.services.safe_text import safe
+
+
+def create_and_start(home: Home, name: str, stem: str, config: str) -> ActionDone:
+    """Make a run of the configuration and start it. Raises: FootplateError."""
+    run = create_run(home, name, stem, config)
+    launch(run)
+    return ActionDone(run.name, safe(f"{run.name} runs, detached from this console."), starts=True)
+
+
+def start(home: Home, name: str) -> ActionDone:
+    """Start a run, or go on with it from its last checkpoint. Raises: FootplateError."""
+    attempt = launch(find_run(home, name))
+    return ActionDone(name, safe(f"{name} runs (attempt {attempt}), detached from this console."), starts=True)
+
+
+def ask(home: Home, name: str, verb: Verb) -> ActionDone:
+    """Leave a request for a run. Raises: FootplateError."""
+    request(find_run(home, name), verb)
+    return ActionDone(name, safe(f"Asked {name}: {verb}. Its log says when that is done."))
+
+
+def write_error(home: Home, words: str) -> str:
+    """Write a traceback into the home and return its path, or why it could not be written."""
+    return _write(home, "console-error", "txt", words)
+
+
+def write_picture(home: Home, svg: str) -> str:
+    """Write a picture of the screen into the home and return its path."""
+    return _write(home, "console", "svg", svg)
+
+
+def _write(home: Home, stem: str, ending: str, text: str) -> str:
+    path = home.path / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}.{ending}"
+    try:
+        make_home(home)
+        write_atomic(path, text.encode("utf-8", "backslashreplace"), root=home.path)
+    except (FootplateError, OSError) as error:
+        return f"(no file could be written: {error})"
+    return str(path)
