@@ -12,16 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
-HeadKind = Literal["stub", "linear", "keep"]
-"""stub: the model's own forward over a body that hands on what it is given, so that soft caps and scales of the logits
-are the model's own. linear: the output embedding as a module. keep: `logits_to_keep`, not in chunks."""
+HeadKind = Literal["matrix", "stub", "linear", "keep"]
+"""matrix: the logits are hidden states times one matrix and nothing else, which has a faster way of its own. stub: the
+model's own forward over a body that hands on what it is given, so that soft caps and scales of the logits are the
+model's own. linear: the output embedding as a module. keep: `logits_to_keep`, not in chunks."""
 
 Logits = Callable[[Tensor], Tensor]
 
 
-def head_logits(model: Any, kind: Literal["stub", "linear"]) -> Logits:
+def head_logits(model: Any, kind: Literal["matrix", "stub", "linear"]) -> Logits:
     """Return the function from hidden states (positions, width) to logits (positions, vocabulary)."""
-    if kind == "linear":
+    if kind != "stub":
         head: nn.Module = model.get_output_embeddings()
         return head
     stub = copy.copy(model)

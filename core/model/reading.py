@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.model.batch import IGNORED, PackedBatch
 from core.model.head import HeadKind, cross_entropy_sum, head_logits, head_parameters
+from core.model.matrix_head import matrix_cross_entropy_sum
 
 Packing = Literal["documents", "dense", "unpacked"]
 """documents: one causal attention a document, no mask. dense: a block-diagonal mask, which transformers makes from the
@@ -26,7 +27,7 @@ class Reading:
     packing: Packing
     head: HeadKind
     attention: str = "sdpa"
-    chunk: int = 256
+    chunk: int = 512
 
 
 def hidden_states(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
@@ -49,6 +50,8 @@ def next_token_loss(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
         logits = _kept_logits(model, reading, batch, positions)
         return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
     hidden = hidden_states(model, reading, batch)[positions]
+    if reading.head == "matrix":
+        return matrix_cross_entropy_sum(model.get_output_embeddings(), hidden, targets, chunk=reading.chunk)
     return cross_entropy_sum(
         head_logits(model, reading.head), hidden, targets, head_parameters(model), chunk=reading.chunk
     )

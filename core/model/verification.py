@@ -24,12 +24,14 @@ _TOLERANCE = 1e-4
 196 model types; reading one document into another moves logits by 1e-3 and more."""
 _TOLERANCE_HALF = 5e-2
 """The same under bf16 or fp16, whose steps are 2^-8 and 2^-11 of a value."""
+_LARGE_LOGIT = 1e4
+"""Far above every soft cap in use (gemma2 has 30)."""
 _CLARITY = 10
 """A leak must stand out by this factor over the tolerance, else the check could not have seen it."""
 
 
 def verify_reading(
-    model: Any, attention: AttentionChoice, *, autocast: torch.dtype | None = None, chunk: int = 256
+    model: Any, attention: AttentionChoice, *, autocast: torch.dtype | None = None, chunk: int = 512
 ) -> Reading:
     """Return how `model` reads packed documents rightly, and leave it set to that attention.
 
@@ -136,9 +138,10 @@ def _verified_head(model: Any, reading: Reading) -> HeadKind:
     row = packed([ids], [ids]).to(whole.input_ids.device)
     right = all_logits(model, reading, row)
     hidden = hidden_states(model, reading, row)
-    for kind in _CHUNKED_HEADS:
-        if _is_right_head(model, kind, hidden, right):
-            return kind
+    if _is_right_head(model, "stub", hidden, right):
+        return "matrix" if _is_one_matrix(model, hidden) else "stub"
+    if _is_right_head(model, "linear", hidden, right):
+        return "linear"
     kept = torch.tensor([1, 4, 7], device=right.device)
     try:
         logits = model(input_ids=row.input_ids, use_cache=False, logits_to_keep=kept).logits[0]
@@ -150,9 +153,6 @@ def _verified_head(model: Any, reading: Reading) -> HeadKind:
         f"no way was found to compute the logits of {type(model).__name__} at chosen positions",
         hint="Use another model, or one of its forms that is a plain decoder with a language head.",
     )
-
-
-_CHUNKED_HEADS: tuple[Literal["stub", "linear"], ...] = ("stub", "linear")
 
 
 def _is_right_head(model: Any, kind: Literal["stub", "linear"], hidden: Tensor, right: Tensor) -> bool:
@@ -167,6 +167,19 @@ def _is_right_head(model: Any, kind: Literal["stub", "linear"], hidden: Tensor, 
         and _difference(logits.detach(), right.float()) <= _TOLERANCE
         and all(id(leaf) in known for leaf in _parameters_behind(logits))
     )
+
+
+def _is_one_matrix(model: Any, hidden: Tensor) -> bool:
+    """Tell whether the stub's logits are those of the output embedding alone, also where they are large.
+
+    A soft cap of small logits looks like nothing at all.
+    """
+    head = model.get_output_embeddings()
+    if type(head) is not nn.Linear or head._forward_hooks or head._forward_pre_hooks:
+        return False
+    scale = _LARGE_LOGIT / head(hidden).abs().max().clamp_min(1e-30)
+    product = head(hidden * scale)
+    return _difference(head_logits(model, "stub")(hidden * scale), product) <= _TOLERANCE
 
 
 def _parameters_behind(result: Tensor) -> Iterator[Tensor]:
