@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,7 @@ import pytest
 from core.config.data import InstructionData, TextData
 from core.data.construction import AlreadyThereError
 from core.data.corpus import is_held_out
-from core.data.prepare import PreparationStopped, Prepared, is_prepared, load_prepared, prepare
+from core.data.prepare import PreparationStopped, Prepared, load_prepared, prepare
 from core.data.shards import TokenShards, verify
 from core.data.tokenizer_files import load_tokenizer
 from core.errors import DataError, ExitCode, StorageError, UsageError
@@ -280,46 +276,69 @@ def test_a_full_disk_is_a_storage_error_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
-SCRIPT = """
-import sys
+# Forks a child a moment, which kills itself when it touches the file system for the nth time; says what it left.
+KILLS = """
+import json, os, shutil, signal, sys
 from pathlib import Path
 from core.config.data import TextData
 from core.data.prepare import prepare
-data = TextData.model_validate_json(sys.argv[1])
-print("begins", flush=True)
-prepare(data, Path(sys.argv[2]), seed=1, model_tokenizer=None, progress=lambda *a, **k: None, should_stop=lambda: False)
+data, folder, points = TextData.model_validate_json(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+
+def child(last, report):
+    count = 0
+    def hook(event, _):
+        nonlocal count
+        if event == "open" or event.startswith(("os.", "shutil.")):
+            count += 1
+            if count == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+    prepare(data, folder, seed=1, model_tokenizer=None, progress=lambda *a: None, should_stop=lambda: False)
+    os.write(report, str(count).encode())
+    os._exit(0)
+
+def run(last):
+    read, write = os.pipe()
+    if not (pid := os.fork()):
+        child(last, write)
+    os.close(write)
+    _, status = os.waitpid(pid, 0)
+    counted = os.read(read, 20)
+    os.close(read)
+    return os.WIFSIGNALED(status), int(counted or 0)
+
+_, total = run(0)
+shutil.rmtree(folder)
+for point in range(points):
+    last = total - point if point < points // 2 else max(1, total * (point - points // 2) // (points - points // 2))
+    killed, _ = run(last)
+    names = sorted(entry.name for entry in folder.parent.iterdir())
+    print(json.dumps([last, killed, sorted(str(p.relative_to(folder)) for p in folder.rglob("*.*")), len(names)]))
+    if folder.exists():
+        folder.rename(folder.parent.parent / f"kept-{last}")
 """
 
 
-def test_a_kill_leaves_it_whole_or_absent(corpus: Path, tmp_path: Path) -> None:
-    """Killed at ten moments from a fixed seed; the next preparation removes what they left and gives the same bytes."""
+def test_a_kill_leaves_it_whole_or_absent(corpus: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """Killed at 24 file operations, the last twelve among them; what is there is whole, and leftovers go next time."""
     data = text_data({"kind": "files", "path": str(corpus)})
-    begin = time.monotonic()
     expected = files_of(make(data, tmp_path / "expected").folder)
-    seconds = time.monotonic() - begin
     folder = tmp_path / "made" / "data"
-    draw = random.Random(5)
-    interrupted = 0
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "TOKENIZERS_PARALLELISM": "false"}
-    for _ in range(10):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, data.model_dump_json(), str(folder)], stdout=subprocess.PIPE, env=environment
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(draw.uniform(0, 1.2 * seconds))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        if is_prepared(folder):
-            assert files_of(folder) == expected
-            verify(folder)
-            for path in sorted(folder.rglob("*"), reverse=True):
-                path.rmdir() if path.is_dir() else path.unlink()
-            folder.rmdir()
-        else:
-            assert not folder.exists()
-            interrupted += 1
-    assert interrupted >= 3
+    answer = subprocess.run(
+        [sys.executable, "-c", KILLS, data.model_dump_json(), str(folder), "24"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    reports = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert len(reports) == 24
+    assert all(killed for _, killed, _, _ in reports)
+    kept = list(tmp_path.glob("kept-*"))
+    assert len(kept) == sum(bool(files) for _, _, files, _ in reports)
+    assert 0 < len(kept) < 12  # the last operations come after the rename, the others before it
+    assert all(files_of(path) == expected for path in kept)
+    # A killed process leaves one folder at most, besides the whole one.
+    assert max(entries for *_, entries in reports) == 1
     assert files_of(make(data, folder).folder) == expected
     assert [path.name for path in folder.parent.iterdir()] == ["data"]

@@ -101,6 +101,13 @@ def test_verify_names_the_file_that_was_changed(written: Callable[..., Path]) ->
         verify(folder)
 
 
+def test_a_missing_file_is_named(written: Callable[..., Path]) -> None:
+    folder = written()
+    (folder / TOKENIZER / "tokenizer.json").unlink()
+    with pytest.raises(DataError, match=r"tokenizer\.json.*found no file"):
+        verify(folder)
+
+
 def test_a_short_file_is_refused_at_opening(written: Callable[..., Path]) -> None:
     folder = written()
     tokens = folder / "train-00000.tokens"

@@ -162,10 +162,12 @@ def test_an_array_is_read_the_same_in_chunks_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
     monkeypatch.setattr(read_json, "_CHUNK", chunk)
-    values = [{"text": "ä\n", "n": 12}, {"text": '"]}', "n": [1, 2.5e3]}]
+    values = [{"text": "ä\n", "n": 12}, 123456789, {"text": '"]}', "n": [1, 2.5e3]}]
     path = tmp_path / "a.json"
     path.write_text(" " + json.dumps(values, ensure_ascii=False) + "\n")
-    assert [text for _, text in read(json_source(path))[0]] == ["ä\n", '"]}']
+    found, tally = read(json_source(path))
+    assert [text for _, text in found] == ["ä\n", '"]}']
+    assert (tally.rows, dict(tally.bad)) == (3, {"json": 1})
 
 
 BAD_LINES = {
