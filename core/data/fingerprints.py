@@ -6,8 +6,9 @@ import hashlib
 import json
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tokenizers
 
@@ -26,6 +27,8 @@ from core.data.read_files import library_folder
 from core.data.sources import source_files
 from core.data.tokenizer_files import TOKENIZER_FILES, locate_tokenizer
 from core.errors import UsageError
+
+PreparedFrom = TypeVar("PreparedFrom", TextData, InstructionData)
 
 _WHOLE_BYTES = 64 * 2**20
 _BLOCK_BYTES = 64 * 2**10
@@ -75,6 +78,22 @@ def tokenizer_place(data: TextData | InstructionData, model_tokenizer: Path | No
                     hint="Set data.tokenizer to kind: train, or kind: load with a path.",
                 )
             return model_tokenizer
+
+
+def with_known_tokenizer(data: PreparedFrom, known: Mapping[str, Path]) -> PreparedFrom:
+    """Return `data` with the name of a `load` tokenizer replaced by the folder that is known by it, such as smollm2.
+
+    Raises: UsageError where the folder of a known name is not there yet.
+    """
+    if not isinstance(data.tokenizer, LoadedTokenizer) or data.tokenizer.path not in known:
+        return data
+    name, folder = data.tokenizer.path, known[data.tokenizer.path]
+    if not (folder / "tokenizer.json").is_file():
+        raise UsageError(
+            f"data.tokenizer.path: expected {name} on this machine, found no {folder / 'tokenizer.json'}",
+            hint=f"Run `footplate fetch {name}` first.",
+        )
+    return data.model_copy(update={"tokenizer": LoadedTokenizer(kind="load", path=str(folder))})
 
 
 def _source_values(source: Source) -> dict[str, Any]:

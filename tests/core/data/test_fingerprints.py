@@ -12,7 +12,8 @@ import pytest
 
 from core.config.data import InstructionData, JSONSource
 from core.data import fingerprints
-from core.data.fingerprints import cache_key, source_file_records
+from core.data.fingerprints import cache_key, source_file_records, with_known_tokenizer
+from core.errors import UsageError
 
 
 def data(path: Path, **fields: Any) -> InstructionData:
@@ -94,3 +95,13 @@ def test_a_large_file_is_known_by_samples_and_time(rows: Path, monkeypatch: pyte
     os.utime(rows, ns=(2, 2))
     (third,) = source_file_records(source)
     assert len({first.fingerprint, second.fingerprint, third.fingerprint}) == 3
+
+
+def test_a_known_name_stands_for_its_folder(rows: Path, byte_level: Callable[..., Path], tmp_path: Path) -> None:
+    named = data(rows, tokenizer={"kind": "load", "path": "smollm2"})
+    with pytest.raises(UsageError, match=r"expected smollm2 on this machine(.|\n)*footplate fetch smollm2"):
+        with_known_tokenizer(named, {"smollm2": tmp_path / "nowhere"})
+    folder = byte_level()
+    found = with_known_tokenizer(named, {"smollm2": folder})
+    assert cache_key(found, 1, None) == cache_key(data(rows, tokenizer={"kind": "load", "path": str(folder)}), 1, None)
+    assert with_known_tokenizer(data(rows), {"smollm2": folder}) == data(rows)
