@@ -41,6 +41,7 @@ def verify_reading(
     Raises: UsageError where the attention that was asked for does not hold for this model.
     """
     register_documents_attention()
+    before = model.config._attn_implementation
     with _undisturbed(model), torch.no_grad():
         batch = _documents(model)
         apart = _Apart.of(model, batch)
@@ -51,6 +52,7 @@ def verify_reading(
             if not failure:
                 return replace(reading, head=_verified_head(model, reading))
             failures.append(f"{name} with {packing}: {failure}")
+        model.set_attn_implementation(before)
     raise UsageError(
         f"attention {attention!r} does not hold for {type(model).__name__} ({'; '.join(failures)})",
         hint=_advice(model, attention),

@@ -1,0 +1,59 @@
+"""Tiny models, and packed rows of random documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.config.model import ScratchModel
+from core.model.batch import IGNORED, PackedBatch, packed
+from core.model.fetch import fetch_smollm2
+from core.model.load import build_model
+from core.run.directory import Home
+
+VOCABULARY = 96
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def build() -> Callable[..., Any]:
+    def make(architecture: str = "llama", *, seed: int = 3, **numbers: Any) -> Any:
+        values = {"layers": 2, "hidden_size": 32, "heads": 4, "context_length": 64, **numbers}
+        scratch = ScratchModel.model_validate({"kind": "scratch", "architecture": architecture, **values})
+        return build_model(scratch, folder=None, vocabulary_size=VOCABULARY, end_token_id=0, seed=seed)
+
+    return make
+
+
+@pytest.fixture
+def row() -> Callable[..., PackedBatch]:
+    """Documents of these lengths; the loss counts from a third of each on."""
+
+    def make(*lengths: int, seed: int = 5) -> PackedBatch:
+        generator = torch.Generator().manual_seed(seed)
+        documents = [torch.randint(VOCABULARY, (length,), generator=generator).tolist() for length in lengths]
+        targets = [
+            [
+                document[at + 1] if at + 1 < len(document) and at >= len(document) // 3 else IGNORED
+                for at in range(len(document))
+            ]
+            for document in documents
+        ]
+        return packed(documents, targets)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> tuple[Home, Path]:
+    """The real model, fetched once into the tests' own cache; offline on a fresh machine this fails, and says so."""
+    home = Home(Path.home() / ".cache" / "footplate-tests")
+    return home, fetch_smollm2(home)
