@@ -77,6 +77,7 @@ def load_folder(folder: Path) -> Any:
 
 
 def _fresh(model: ScratchModel, *, vocabulary_size: int, end_token_id: int) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoModelForCausalLM
 
     config = _llama if model.architecture == "llama" else _gpt2
@@ -87,7 +88,13 @@ def _fresh(model: ScratchModel, *, vocabulary_size: int, end_token_id: int) -> A
         "eos_token_id": end_token_id,
         "pad_token_id": end_token_id,
     }
-    return AutoModelForCausalLM.from_config(config(model, common), dtype=torch.float32)
+    try:
+        return AutoModelForCausalLM.from_config(config(model, common), dtype=torch.float32)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        raise UsageError(
+            f"model: these numbers make no {model.architecture} model: {error}",
+            hint="hidden_size must be a multiple of heads, heads of key_value_heads, and hidden_size/heads be even.",
+        ) from error
 
 
 def _llama(model: ScratchModel, common: dict[str, Any]) -> Any:
