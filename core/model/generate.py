@@ -23,7 +23,7 @@ def generate(model: Any, tokenizer_folder: Path, prompt_ids: Sequence[int], samp
     """Return the text with which the model continues the prompt, without special tokens.
 
     It ends at the model's end of text or the chat template's end of turn, after `sampling.max_new_tokens`, or where the
-    model's context is full; a prompt that would leave no room there loses its beginning. Training flags, the cache
+    model's context is full; a prompt that fills the context alone loses its beginning. Training flags, the cache
     setting and the global random generators are as before afterwards.
     Raises: UsageError for an empty prompt, or a tokenizer folder without tokenizer.json.
     """
@@ -45,7 +45,9 @@ def generate_ids(
     if not prompt_ids:
         raise UsageError("the prompt is empty", hint="Give the model at least one token to begin with.")
     limit = getattr(model.config, "max_position_embeddings", None)
-    prompt = list(prompt_ids) if limit is None else list(prompt_ids)[-max(1, limit - sampling.max_new_tokens) :]
+    prompt = list(prompt_ids)
+    if limit is not None and len(prompt) >= limit:
+        prompt = prompt[-max(limit - sampling.max_new_tokens, limit // 2) :]
     device = model.get_input_embeddings().weight.device
     choose = _chooser(sampling, seed, device)
     written: list[int] = []
