@@ -8,7 +8,7 @@ import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import tokenizers
 
@@ -27,8 +27,6 @@ from core.data.read_files import library_folder
 from core.data.sources import source_files
 from core.data.tokenizer_files import TOKENIZER_FILES, locate_tokenizer
 from core.errors import UsageError
-
-PreparedFrom = TypeVar("PreparedFrom", TextData, InstructionData)
 
 _WHOLE_BYTES = 64 * 2**20
 _BLOCK_BYTES = 64 * 2**10
@@ -80,7 +78,7 @@ def tokenizer_place(data: TextData | InstructionData, model_tokenizer: Path | No
             return model_tokenizer
 
 
-def with_known_tokenizer(data: PreparedFrom, known: Mapping[str, Path]) -> PreparedFrom:
+def with_known_tokenizer(data: TextData | InstructionData, known: Mapping[str, Path]) -> TextData | InstructionData:
     """Return `data` with the name of a `load` tokenizer replaced by the folder that is known by it, such as smollm2.
 
     Raises: UsageError where the folder of a known name is not there yet.

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 
 from core.config.phases import PrepareConfig
+from core.data.fingerprints import with_known_tokenizer
 from core.data.manifest import read_manifest
 from core.data.prepare import PreparationStopped, is_prepared, prepare
 from core.run.events import Finished, Started, Stopped
-from core.run.session import Session
-from core.training.loop import Outcome
+from core.run.session import Outcome, Session
 
 
 def run(config: PrepareConfig, session: Session) -> Outcome:
@@ -26,7 +26,7 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
         try:
             with session.section("preparing"):
                 prepare(
-                    config.data,
+                    with_known_tokenizer(config.data, session.run.home.fetched),
                     session.run.data,
                     seed=config.seed,
                     model_tokenizer=None,

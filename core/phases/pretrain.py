@@ -10,9 +10,8 @@ from core.config.phases import PretrainConfig
 from core.data.prepare import PreparationStopped
 from core.data.shards import TokenShards
 from core.model.load import resolve_model
-from core.run.session import Session
+from core.run.session import Outcome, Session
 from core.training.batches import TextRows
-from core.training.loop import Outcome
 from core.training.next_token import Material, train
 from core.training.setup import left_before_training, prepared_tokens
 

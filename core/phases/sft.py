@@ -11,9 +11,8 @@ from core.config.phases import SFTConfig
 from core.data.prepare import PreparationStopped
 from core.data.shards import TokenShards
 from core.model.load import resolve_model
-from core.run.session import Session
+from core.run.session import Outcome, Session
 from core.training.batches import InstructionRows
-from core.training.loop import Outcome
 from core.training.next_token import Material, train
 from core.training.setup import left_before_training, prepared_tokens
 

@@ -31,6 +31,11 @@ class Home:
         return self.path / "presets"
 
     @property
+    def fetched(self) -> dict[str, Path]:
+        """Folders of models that `footplate fetch` brings, by the name that presets know them by."""
+        return {"smollm2": self.cache / "models" / "smollm2"}
+
+    @property
     def cache(self) -> Path:
         """What can be made again: prepared data, converted models, compiled kernels."""
         return self.path / "cache"

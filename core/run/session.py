@@ -26,6 +26,8 @@ from core.run.processes import boot_id
 from core.run.records import Heartbeat, write_heartbeat
 
 Leaving = Literal["asked", "preempted"]
+Outcome = Literal["finished", "asked", "preempted"]
+"""How a phase ended, where it ended without an error."""
 
 HEARTBEAT_SECONDS = 5.0
 POLL_SECONDS = 0.25

@@ -12,7 +12,7 @@ from core.config.phases import PretrainConfig, SFTConfig
 from core.errors import NumericError, StorageError
 from core.run.control import Request
 from core.run.events import CheckpointSaved, Evaluated, Notice, Paused, Sampled, Stopped
-from core.run.session import Session
+from core.run.session import Outcome, Session
 from core.training.batches import Batches
 from core.training.checkpoint import prune, save
 from core.training.engine import Engine, StepResult
@@ -20,7 +20,6 @@ from core.training.objectives import NextToken
 from core.training.resume import Position, capture
 from core.training.schedule import learning_rate_at
 
-Outcome = Literal["finished", "asked", "preempted"]
 DISK_POLL_SECONDS = 5.0
 SMALLEST_SCALE = 1.0
 

