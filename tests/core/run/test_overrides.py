@@ -5,8 +5,7 @@ import pytest
 from core.config.presets import dump_config, parse_config
 from core.errors import ConfigurationError
 from core.run.directory import Home, RunDirectory
-from core.run.overrides import resolved_config
-from tui.commands.resume import write_overrides
+from core.run.overrides import resolved_config, write_overrides
 
 TINY = """\
 phase: pretrain
