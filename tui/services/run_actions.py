@@ -8,6 +8,7 @@ from core.errors import FootplateError
 from core.run.control import Verb, request
 from core.run.directory import Home
 from core.run.launch import create_run, launch, make_home
+from core.run.overrides import write_overrides
 from core.run.private import write_atomic
 from core.run.runs import find_run
 from tui.messages import ActionDone
@@ -23,7 +24,9 @@ def create_and_start(home: Home, name: str, stem: str, config: str) -> ActionDon
 
 def start(home: Home, name: str) -> ActionDone:
     """Start a run, or go on with it from its last checkpoint. Raises: FootplateError."""
-    attempt = launch(find_run(home, name))
+    run = find_run(home, name)
+    write_overrides(run, (), allow_inexact=False)  # what an earlier resume allowed does not hold for this one
+    attempt = launch(run)
     return ActionDone(name, safe(f"{name} runs (attempt {attempt}), detached from this console."), starts=True)
 
 
