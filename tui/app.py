@@ -39,6 +39,7 @@ def run_console(home: Home, *, attach: RunDirectory | None = None, environment: 
     guard.keep()
     app.guard = guard
     app.run()
+    guard.let_go()
     for words in app.last_words:
         print(words.text, file=sys.stderr)
     return app.return_code or 0

@@ -110,7 +110,7 @@ def _from_alpaca(values: dict[str, Any]) -> Conversation:
         raise RowError("format", f"expected text in 'input', found {show(given)}")
     check_text(given or "")
     output = _text(values, _answer_key(values))
-    # A blank input is no input: the chapter's second template.
+    # A blank input is no input: the second Alpaca template.
     user = Turn("user", instruction, given if given and given.strip() else "")
     return Conversation((user, Turn("assistant", output)))
 

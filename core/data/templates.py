@@ -1,4 +1,4 @@
-"""Conversations as text: the chapter's two Alpaca templates, and the chat template of a tokenizer.
+"""Conversations as text: the two Alpaca templates, and the chat template of a tokenizer.
 
 A template turns a conversation into pieces. Which tokens the loss counts is decided here, by construction and not by
 searching token ids: the text of a turn is what rendering one message more adds to the text.
@@ -67,7 +67,7 @@ def resolve_template(choice: Literal["auto", "alpaca", "chat"], tokenizer: TextT
 
 
 def alpaca_prompt(instruction: str, given: str = "") -> str:
-    """Return the chapter's template up to the response; a blank input takes the one without input."""
+    """Return the Alpaca template up to the response; a blank input takes the one without input."""
     if given.strip():
         return f"### Instruction:\n{instruction}\n\n### Input:\n{given}\n\n### Response:\n"
     return f"### Instruction:\n{instruction}\n\n### Response:\n"

@@ -34,7 +34,7 @@ class ProcessRecord:
 class ExitRecord:
     """How an attempt ended.
 
-    `code` is the exit code of CONTRACTS, 128+n for signal n; `by` is who wrote it, supervisor or guard; `survivors`
+    `code` is the exit code (core/errors.py), 128+n for signal n; `by` is who wrote it, supervisor or guard; `survivors`
     are pids of its processes that could not be ended.
     """
 

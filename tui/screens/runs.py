@@ -51,6 +51,7 @@ class RunsScreen(Screen[None]):
         self._rows: dict[str, RunRow] = {}
         self._columns: tuple[str, ...] = ()
         self._shown: dict[str, tuple[Span, ...]] = {}
+        self._widths: dict[str, int] = {}
         self._listed: RunsListed | None = None
 
     @property
@@ -127,7 +128,8 @@ class RunsScreen(Screen[None]):
             for name, row in wanted.items():
                 for column, new, old in zip(columns, row, self._shown[name], strict=True):
                     if new != old:
-                        table.update_cell(name, column, self._cell(new, column), update_width=True)
+                        is_wider = len(new[0]) > self._widths.get(column, 0)
+                        table.update_cell(name, column, self._cell(new, column), update_width=is_wider)
         else:
             under = self._name_under_cursor()
             table.clear(columns=columns != self._columns)
@@ -139,6 +141,9 @@ class RunsScreen(Screen[None]):
             if under in wanted:
                 table.move_cursor(row=list(wanted).index(under), animate=False)
         self._columns, self._shown = columns, wanted
+        self._widths = {
+            column: max((len(row[at][0]) for row in wanted.values()), default=0) for at, column in enumerate(columns)
+        }
 
     def _cell(self, span: Span, column: str) -> object:
         look = tone_style(self)(span[1])

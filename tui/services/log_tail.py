@@ -28,14 +28,12 @@ class LogTail:
         if not attempts:
             return []
         newest = attempts[-1]
-        lines: list[SafeText] = []
         if newest.number != self._attempt:
-            lines.append(safe(f"── output of attempt {newest.number} ──"))
             self._attempt, self._offset, self._rest = newest.number, 0, b""
         try:
             descriptor = open_file(newest.log, os.O_RDONLY)
         except (OSError, UsageError):
-            return lines if self._offset else []
+            return []
         try:
             size = os.fstat(descriptor).st_size
             if size < self._offset:
@@ -46,6 +44,7 @@ class LogTail:
             data = self._rest + os.pread(descriptor, size - self._offset, self._offset)
         finally:
             os.close(descriptor)
+        lines = [safe(f"── output of attempt {newest.number} ──")] if size and not self._offset else []
         self._offset = size
         *whole, self._rest = data.split(b"\n")
         self._rest = self._rest[-_POLL_BYTES:]

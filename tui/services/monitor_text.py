@@ -33,8 +33,8 @@ def head_lines(view: RunView, state: RunStatus | None, frame: Frame | None, widt
 
 def _state_spans(state: RunStatus | None) -> list[Span]:
     if state is None:
-        return [word("reading … ", "muted")]
-    spans = [state_words(state.word)]
+        return [word(" reading … ", "muted")]
+    spans = [word(" "), state_words(state.word)]
     if is_live(state) and state.section:
         spans.append(word(f"  {state.section}", "muted"))
     if is_live(state) and state.beat_seconds is not None:
@@ -114,12 +114,12 @@ def ending_lines(view: RunView) -> list[Line]:
         case Failed(message=message, hint=hint, exit_code=code):
             lines = [
                 line(
-                    word(f"failed with code {code}: ", "bad"), word(message.strip().splitlines()[0] if message else "")
+                    word(f" failed with code {code}: ", "bad"), word(message.strip().splitlines()[0] if message else "")
                 )
             ]
-            return lines + ([line(word(part, "accent")) for part in hint.splitlines()[:2]] if hint else [])
+            return lines + ([line(word(f" {part}", "accent")) for part in hint.splitlines()[:2]] if hint else [])
         case Stopped(message=message) if message:
-            return [line(word(message, "warning"))]
+            return [line(word(f" {message}", "warning"))]
         case _:
             return []
 

@@ -25,7 +25,7 @@ def cells(row: RunRow, columns: tuple[str, ...], now: float) -> tuple[Span, ...]
         "loss": _value(row.loss),
         "eval": _value(row.evaluation),
         "tok/s": word("-" if row.tokens_per_second is None else count_text(row.tokens_per_second)),
-        "age": word(age_text(age_seconds(row, now)), "muted"),
+        "age": word("now" if age_seconds(row, now) < 15 else age_text(age_seconds(row, now)), "muted"),
         "words": (safe(row.state.words, limit=80), "muted"),
     }
     return tuple(by_name[name] for name in columns)
@@ -37,7 +37,7 @@ def detail_lines(row: RunRow, home: Home) -> list[Line]:
     where = f"pid {state.pid} on {state.host}" if state.pid and state.host else ""
     lines = [
         line(state_mark(state.word), word(" "), word(state.words or state.word), right=[word(where, "muted")]),
-        line(word(f"attempt {state.attempt}   step {_step(row)}"), word(f"   {row.progress}" if row.progress else "")),
+        line(word(f"attempt {state.attempt}   step {_step(row)}"), word(f"   {row.progress}" if row.progress and not row.step else "")),
         line(word(str(home.runs / row.name), "muted")),
     ]
     advice = advice_for(row)

@@ -37,6 +37,7 @@ class TerminalGuard:
     def __init__(self, leave: Callable[[int], None]) -> None:
         self._leave = leave
         self._left = False
+        self._is_lost = False
         self._attributes: list[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -53,10 +54,18 @@ class TerminalGuard:
         with contextlib.suppress(termios.error, OSError, ValueError):
             self._attributes = termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)
 
+    def let_go(self) -> None:
+        """After the console has ended: where the terminal is gone, what is still to be flushed goes nowhere."""
+        if self._is_lost:
+            with open(os.devnull, "r+b", buffering=0) as nowhere:
+                for descriptor in (0, 1, 2):
+                    os.dup2(nowhere.fileno(), descriptor)
+
     def _watch(self) -> None:
         poll = select.poll()
         poll.register(sys.__stdin__.fileno() if sys.__stdin__ else 0, 0)  # hang-up and error are always reported
         poll.poll()
+        self._is_lost = True
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop has ended by itself
             self._loop.call_soon_threadsafe(self._end, HANGUP_CODE)

@@ -27,6 +27,7 @@ class ChartView(Widget):
     DEFAULT_CSS = f"""
     ChartView {{ height: 1fr; border: round $foreground 25%; border-title-color: $text-muted; {TONE_CSS} }}
     ChartView.-picked {{ border: round $border; border-title-color: $text-primary; border-title-style: bold; }}
+    ChartView.-picked:nocolor {{ border: heavy $border; }}
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = TONE_CLASSES
 

@@ -24,16 +24,16 @@ ToneStyle = Callable[[Tone], Style]
 
 
 def to_strip(content: Line, width: int, style_of: ToneStyle) -> Strip:
-    """Return the line as a strip of exactly `width` cells."""
+    """Return the line as a strip of exactly `width` cells; what is cut off is marked by an ellipsis."""
     left = [Segment(text.text, style_of(tone)) for text, tone in content.left]
     right = [Segment(text.text, style_of(tone)) for text, tone in content.right]
     plain = style_of("plain")
-    if not right:
-        return Strip(left).adjust_cell_length(width, plain)
     right_strip = Strip(right)
+    left_strip = Strip(left)
     room = max(0, width - right_strip.cell_length)
-    joined = Strip([*Strip(left).adjust_cell_length(room, plain), *right_strip])
-    return joined.adjust_cell_length(width, plain)
+    if left_strip.cell_length > room > 0:
+        left_strip = Strip([*left_strip.crop(0, room - 1), Segment("…", style_of("muted"))])
+    return Strip([*left_strip.adjust_cell_length(room, plain), *right_strip]).adjust_cell_length(width, plain)
 
 
 def changed_regions(before: Sequence[Strip], after: Sequence[Strip], width: int) -> list[Region]:

@@ -89,7 +89,7 @@ class LogView(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Return the visible line `y`."""
         index = y + self.scroll_offset.y
-        style_of = tone_style(self)
+        style_of, width = tone_style(self), self.scrollable_content_region.width
         if index >= len(self._lines):
             return Strip([Segment(" " * self.size.width, style_of("plain"))])
-        return to_strip(self._lines[index], self.size.width, style_of)
+        return to_strip(self._lines[index], width, style_of)

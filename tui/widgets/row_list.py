@@ -147,7 +147,7 @@ class RowList(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Return the visible line `y`."""
         index = y + self.scroll_offset.y
-        width = self.size.width
+        width = self.scrollable_content_region.width
         style_of = tone_style(self)
         content = self._rows[index] if index < len(self._rows) else Line()
         strip = to_strip(content, width, style_of)

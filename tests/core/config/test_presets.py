@@ -68,7 +68,7 @@ def test_a_shipped_preset_reloads_unchanged(path: Path, tmp_path: Path) -> None:
     assert same(load_preset(copy).values, compact(load_preset(path).values))
 
 
-def test_the_chapters_preset_has_the_chapters_values() -> None:
+def test_the_gpt_preset_has_its_exact_values() -> None:
     config = resolve(load_preset(find_preset("pretrain-gpt-6.7b", Path("/nowhere"))))
     assert isinstance(config, PretrainConfig)
     assert config.model.kind == "scratch"

@@ -37,7 +37,7 @@ def supervised_text(folder: Path, example: Example) -> str:
     return decode(folder, example.ids[example.supervised].tolist(), special=True)
 
 
-# ---------------------------------------------------------------- the chapter's templates
+# ---------------------------------------------------------------- the Alpaca templates
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def supervised_text(folder: Path, example: Example) -> str:
         (SINGLE, "### Instruction:\nWhat is two and two?\n\n### Response:\nFour.<|endoftext|>"),
     ],
 )
-def test_alpaca_is_the_chapters_text(
+def test_alpaca_is_its_published_text(
     byte_level: Callable[..., Path], conversation: Conversation, expected: str
 ) -> None:
     folder = byte_level()
