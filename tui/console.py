@@ -30,6 +30,7 @@ from tui.messages import (
 from tui.screens import leaving
 from tui.screens.app_keys import KEYS
 from tui.screens.dialogs import ConfirmDialog
+from tui.screens.places import PLACES
 from tui.screens.runs import RunsScreen
 from tui.services import run_actions
 from tui.services.event_feed import EventFeed, MachineWatch
@@ -50,31 +51,13 @@ BUSY_WRITES = 2
 """More waiting writes than this, and charts wait: a full queue (30) would stop the event loop."""
 
 
-def presets_screen() -> Screen[None]:
-    """Return the menu of presets; imported when it is first shown."""
-    from tui.screens.presets import PresetsScreen
-
-    return PresetsScreen()
-
-
-def monitor_screen() -> Screen[None]:
-    """Return the monitor; imported when it is first shown, with numpy and plotext."""
-    from tui.screens.monitor import MonitorScreen
-
-    return MonitorScreen()
-
-
 class FootplateApp(App[None]):
     """The console. It owns no run: it reads run directories and asks."""
 
     TITLE = "Footplate"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        "runs": RunsScreen,
-        "configure": presets_screen,
-        "monitor": monitor_screen,
-    }
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = PLACES
     DEFAULT_MODE = "runs"
     BINDINGS: ClassVar[list[BindingType]] = KEYS
 

@@ -26,6 +26,6 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 def screen_text(app: FootplateApp) -> str:
     """What is on the screen, line by line."""
-    width, height = app.size
+    height = app.size.height
     rows = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in row) for row in rows[:height])

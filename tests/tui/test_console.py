@@ -316,13 +316,17 @@ async def test_every_screen_survives_any_size(home: Home, size: tuple[int, int])
 async def test_a_bug_is_written_to_a_file_and_told_in_a_line(home: Home) -> None:
     app = console(home)
     with pytest.raises(RuntimeError):
-        async with app.run_test(size=(80, 24)) as pilot:
-            app.call_later(_stumble)
-            await pilot.pause(0.3)
+        await _run_and_stumble(app)
     assert app.return_code == 1
     assert "\x1b" not in "".join(words.text for words in app.last_words)
     (written,) = home.path.glob("console-error-*.txt")
     assert "RuntimeError: \x1b]0;owned" in written.read_text()
+
+
+async def _run_and_stumble(app: FootplateApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.call_later(_stumble)
+        await pilot.pause(0.3)
 
 
 def _stumble() -> None:

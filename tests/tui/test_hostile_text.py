@@ -16,9 +16,13 @@ from tui.screens.presets import PresetsScreen
 from tui.widgets.row_list import RowList
 
 MARKUP = "[/] [red]r[/red] [@click=app.quit]q[/] [link=x]l[/link] [$x] \\[ " + "[" * 200
-CONTROLS = "\x1b]0;owned\x07\x1b]52;c;aGk=\x1b\\\x1b[2J\x9b2J\x90x\x9c\x00\x07\x7f\u202eevil\u202c\u200b\ufeff\U000e0041"
+CONTROLS = (
+    "\x1b]0;owned\x07\x1b]52;c;aGk=\x1b\\\x1b[2J\x9b2J\x90x\x9c\x00\x07\x7f\u202eevil\u202c\u200b\ufeff\U000e0041"
+)
 HOSTILE = f"A {CONTROLS} {MARKUP} B"
-FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b-\u200f\ufeff\U000e0000-\U000e0fff\ud800-\udfff]")
+FORBIDDEN = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b-\u200f\ufeff\U000e0000-\U000e0fff\ud800-\udfff]"
+)
 
 
 def hostile_run(home: Home) -> RunMade:
@@ -46,7 +50,8 @@ async def test_hostile_text_of_a_run_stands_there_and_does_nothing(home: Home, s
         assert not FORBIDDEN.search(screen_text(app).replace("\n", ""))
         app.watch_run("hostile")
         await until(lambda: app.watched is not None and app.watched.view.ended is not None)
-        await until(lambda: "[red]r[/red]" in screen_text(app))
+        await until(lambda: "␛]0;owned␇" in screen_text(app))
+        await until(lambda: size[0] < 100 or "[red]r[/red] [@click=app.quit]q[/]" in screen_text(app))
         text = screen_text(app)
         assert "␛]0;owned␇" in text
         assert not FORBIDDEN.search(text.replace("\n", ""))
@@ -61,7 +66,8 @@ async def test_hostile_text_of_a_run_stands_there_and_does_nothing(home: Home, s
 async def test_hostile_presets_and_their_values(home: Home) -> None:
     quickstart = (Path(__file__).parents[2] / "presets" / "quickstart.yaml").read_text()
     title = '"' + "".join(f"\\U{ord(c):08x}" if not c.isprintable() or c in '"\\' else c for c in HOSTILE[:150]) + '"'
-    (home.presets / "aa-hostile.yaml").write_text(re.sub(r"title: .*", lambda _: f"title: {title}", quickstart, count=1))
+    hostile = re.sub(r"title: .*", lambda _: f"title: {title}", quickstart, count=1)
+    (home.presets / "aa-hostile.yaml").write_text(hostile)
     (home.presets / "ab-broken[red].yaml").write_text(f"phase: pretrain\n{title}: 1\n")
     app = console(home)
     async with app.run_test(size=(160, 48)) as pilot:

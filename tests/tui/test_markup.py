@@ -57,8 +57,8 @@ def test_text_goes_to_textual_through_titles_only(path: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        'Static("[red]x")', "Label(name)", "self.notify(message)", 'table.add_row("a", f"{x}")', "w.border_title = name",
-        "Text(x)", 'table.update_cell(key, "column", f"{x}")', "w.tooltip = text",
+        'Static("[red]x")', "Label(name)", "self.notify(message)", 'table.add_row("a", f"{x}")',
+        "w.border_title = name", "Text(x)", 'table.update_cell(key, "column", f"{x}")', "w.tooltip = text",
     ],
 )  # fmt: skip
 def test_the_test_sees_what_it_is_there_for(source: str) -> None:

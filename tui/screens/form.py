@@ -121,7 +121,7 @@ class FormScreen(Screen[None]):
         if self.has_class("-wide"):
             lines += [line(), line(word("what follows", "title")), *derived]
             lines += [line(), line(word("changes", "title")), *change_lines(self._form)]
-        elif len(lines) < side.size.height:
+        else:
             lines += derived
         side.show(lines)
 

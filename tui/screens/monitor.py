@@ -12,18 +12,20 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen, Screen
 
 from tui.screens.app_keys import PLACE_HINTS
+from tui.screens.chart_deck import ChartDeck
 from tui.screens.control import ask_of_run
-from tui.screens.monitor_charts import (
-    ChartSettings,
-    Pages,
-    chart_data,
-    chart_title,
-    cursor_words,
-    curve_request,
-)
+from tui.screens.monitor_charts import ChartSettings, Pages, curve_request
 from tui.screens.monitor_keys import HINTS, KEYS
-from tui.screens.monitor_layout import CHARTS, PANES, Room
-from tui.services.monitor_text import ending_lines, fact_lines, head_lines, machine_line, machine_lines, stage_lines
+from tui.screens.monitor_layout import PANES, Room
+from tui.services.monitor_text import (
+    ending_lines,
+    fact_lines,
+    head_lines,
+    machine_line,
+    machine_lines,
+    nothing_lines,
+    stage_lines,
+)
 from tui.services.safe_text import safe
 from tui.services.styled import Line, line, word
 from tui.services.watched import Watched
@@ -71,10 +73,8 @@ class MonitorScreen(Screen[None]):
             with Vertical(id="charts"):
                 yield LinesView(id="ending")
                 yield LinesView(id="stages")
-                yield ChartView(id="chart-0")
-                with Horizontal(id="row"):
-                    for index in range(1, CHARTS):
-                        yield ChartView(id=f"chart-{index}")
+                look = self.console_app.look
+                yield ChartDeck(Look(look.charset, look.has_color), lambda: self.console_app.is_link_busy, id="deck")
             with Vertical(id="side"):
                 yield LinesView(id="facts", wraps=True)
                 yield LinesView(id="machine")
@@ -86,11 +86,8 @@ class MonitorScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Name the panes."""
-        look = Look(self.console_app.look.charset, self.console_app.look.has_color)
-        for chart in self._charts():
-            chart.look = look
-        for name in ("facts", "machine", "log", "samples"):
-            set_title(self.query_one(f"#{name}"), [word("run" if name == "facts" else name)])
+        for name, title in (("facts", "run"), ("machine", "machine"), ("log", "log"), ("samples", "samples")):
+            set_title(self.query_one(f"#{name}"), [word(title)])
         self.query_one(KeyLine).show_hints([HINTS, PLACE_HINTS])
         self.show_run()
 
@@ -140,20 +137,13 @@ class MonitorScreen(Screen[None]):
         self._ask()
 
     def show_curves(self) -> None:
-        """Show a new frame: the picked chart now, the others one after another, so that no key waits for all."""
+        """Show a new frame."""
         watched = self.watched
         if watched is None or watched.frame is None or self._is_paused:
             return
         self._show_parts()
         self.query_one("#head", LinesView).show(head_lines(watched.view, watched.state, watched.frame, self.size.width))
-        panels = watched.view.panels()
-        names = list(panels)
-        for chart, name in zip(self._charts(), self._shown(), strict=False):
-            data = chart_data(name, panels[name], watched.frame, self.settings, watched.clip)
-            place = f"{names.index(name) + 1}/{len(names)}" if len(names) > self.room.charts else ""
-            chart.show(chart_title(name, panels[name], self.settings, place), data)
-            chart.below = cursor_words(watched.frame, panels[name], self.settings)
-        self._draw_next()
+        self._deck.show(watched, self._shown(), self.settings)
 
     def show_machine(self) -> None:
         """Show the machine's newest reading."""
@@ -162,27 +152,15 @@ class MonitorScreen(Screen[None]):
         panel.show(machine_lines(reading, panel.size.width))
         self.query_one("#machine-line", LinesView).show([machine_line(reading)])
 
-    def _draw_next(self) -> None:
-        due = [chart for chart in self._charts() if chart.is_due and chart.display]
-        if not due:
-            return
-        if self.console_app.is_link_busy:  # a slow terminal: what waits to be sent goes first
-            self.set_timer(0.3, self._draw_next)
-            return
-        due[0].draw_now()
-        if len(due) > 1:
-            self.set_timer(0.03, self._draw_next)
-
     def _show_nothing(self) -> None:
-        head = line(word(" FOOTPLATE", "title"), word("  4 Monitor", "strong"))
+        head, *words = nothing_lines()
         self.query_one("#head", LinesView).show([head])
-        self._show_parts()
-        words = [line(), line(word("  No run is being watched.")), line()]
-        words.append(line(word("  1", "accent"), word("  go to the list of runs and press ⏎ on one")))
         self.query_one("#stages", LinesView).show(words)
+        self._show_parts()
 
-    def _charts(self) -> list[ChartView]:
-        return [self.query_one(f"#chart-{index}", ChartView) for index in range(CHARTS)]
+    @property
+    def _deck(self) -> ChartDeck:
+        return self.query_one(ChartDeck)
 
     @property
     def room(self) -> Room:
@@ -205,8 +183,7 @@ class MonitorScreen(Screen[None]):
         parts = self.room.parts(shown=len(shown), has_stages=has_stages, has_ending=bool(ending))
         for name, is_shown in parts.items():
             self.query_one(f"#{name}").display = is_shown
-        for index, chart in enumerate(self._charts()):
-            chart.set_class(len(shown) > 1 and shown[index : index + 1] == [picked], "-picked")
+        self._deck.pick(shown, picked)
         panel = self.query_one("#ending", LinesView)
         panel.styles.height = len(ending)
         panel.show(ending)
@@ -222,9 +199,8 @@ class MonitorScreen(Screen[None]):
         watched = self.watched
         if watched is None or not self.is_current:
             return
-        charts = zip(self._charts(), self._shown(), strict=False)
-        shown = [(name, chart.columns) for chart, name in charts if chart.columns > 1]
-        request = curve_request(watched.view, shown, self.settings, watched.frame)
+        wanted = self._deck.wanted(self._shown())
+        request = curve_request(watched.view, wanted, self.settings, watched.frame)
         self.console_app.look_at_run(request)
 
     def _change(self, settings: ChartSettings) -> None:
@@ -247,7 +223,7 @@ class MonitorScreen(Screen[None]):
 
     def _move_cursor(self, by: int) -> None:
         if self.watched is not None and self.watched.frame is not None:
-            columns = self._charts()[0].columns
+            columns = self._deck.charts[0].columns
             self._change(self.settings.moved_cursor(by, self.watched.frame, columns))
 
     def action_cursor(self) -> None:
@@ -299,10 +275,8 @@ class MonitorScreen(Screen[None]):
 
     def action_leave(self) -> None:
         """Leave the cursor, the full view, or the monitor."""
-        if self.settings.cursor is not None:
-            self.action_cursor()
-        elif self._is_full:
-            self.action_full()
+        if self.settings.cursor is not None or self._is_full:
+            self.action_cursor() if self.settings.cursor is not None else self.action_full()
         else:
             self.console_app.action_go("runs")
 

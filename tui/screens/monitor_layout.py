@@ -37,6 +37,7 @@ class Room:
         return parts | {
             "body": self.charts > 0,
             "stages": has_stages,
+            "deck": charts > 0,
             "row": charts > 1,
             "ending": has_ending,
             "side": is_wide and not self.is_full,

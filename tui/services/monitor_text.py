@@ -88,6 +88,13 @@ def _latest(view: RunView, frame: Frame | None, series: Series) -> float | None:
     return frame.latest.get(series.name, value) if frame is not None else value
 
 
+def nothing_lines() -> list[Line]:
+    """Return the head and the words of a monitor that watches no run."""
+    head = line(word(" FOOTPLATE", "title"), word("  4 Monitor", "strong"))
+    way = line(word("  1", "accent"), word("  go to the list of runs and press ⏎ on one"))
+    return [head, line(), line(word("  No run is being watched.")), line(), way]
+
+
 def fact_lines(view: RunView, state: RunStatus | None) -> list[Line]:
     """Return what a person wants to know of the run: what Started told, its checkpoints, its best evaluation."""
     lines = []

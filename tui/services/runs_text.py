@@ -35,9 +35,10 @@ def detail_lines(row: RunRow, home: Home) -> list[Line]:
     """Return what is known of one run."""
     state = row.state
     where = f"pid {state.pid} on {state.host}" if state.pid and state.host else ""
+    progress = row.progress if row.progress and not row.step else ""
     lines = [
         line(state_mark(state.word), word(" "), word(state.words or state.word), right=[word(where, "muted")]),
-        line(word(f"attempt {state.attempt}   step {_step(row)}"), word(f"   {row.progress}" if row.progress and not row.step else "")),
+        line(word(f"attempt {state.attempt}   step {_step(row)}   {progress}")),
         line(word(str(home.runs / row.name), "muted")),
     ]
     advice = advice_for(row)

@@ -12,13 +12,15 @@ from core.run.events import AnyEvent, Metrics, Progress, Sampled
 from core.run.status import RunStatus
 from tui.services.run_view import RunView
 from tui.services.safe_text import SafeText, safe, safe_lines
-from tui.services.styled import Line, line, word
+from tui.services.styled import Line, line, word, wrapped
 from tui.services.words import event_line
 
 if TYPE_CHECKING:
     from tui.services.curves import Frame
 
 _KEPT_LINES = 2000
+_SAMPLE_WIDTH = 74
+"""Both the narrow screen and half of the wide one have that much."""
 
 
 @dataclass
@@ -65,7 +67,9 @@ class Watched:
 def sample_lines(event: Sampled) -> list[Line]:
     """Return a sample as lines: its step, its prompt, its text; every line is marked as text of the model."""
     lines = [line(word(f"step {event.step:,}", "accent"), word("  "), word(_first(event.prompt), "muted"))]
-    return lines + [line(word("│ ", "muted"), (text, "plain")) for text in safe_lines(event.text, lines=40)]
+    for text in safe_lines(event.text, lines=40):
+        lines += [line(word("│ ", "muted"), *part.left) for part in wrapped(text, _SAMPLE_WIDTH)]
+    return lines
 
 
 def _first(text: str) -> SafeText:

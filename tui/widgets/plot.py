@@ -23,6 +23,7 @@ from tui.widgets.ticks import Range, number_text, rounded, tick_values
 Array = NDArray[np.float64]
 LETTERS = "ABCDEFGH"
 _LABEL_WIDTH = 7
+_HUGE = 1e300
 _COLOR = 20  # plotext numbers of 8 bits stand for tones here: 20 is the first
 
 
@@ -113,11 +114,14 @@ def fitting_range(data: ChartData, before: Range | None) -> Range | None:
 
 
 def scaled(values: Array, *, logarithmic: bool) -> Array:
-    """Return the values on the axis: as they are, or log10 with NaN where there is none."""
+    """Return the values on the axis: as they are (at most 1e300 in size, so that sums stay finite), or log10.
+
+    NaN where there is no logarithm, and where a value was not finite.
+    """
     if not logarithmic:
-        return values
+        return np.where(np.isfinite(values), np.clip(values, -_HUGE, _HUGE), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(values > 0, np.log10(values), np.nan)
+        return np.where((values > 0) & np.isfinite(values), np.log10(values), np.nan)
 
 
 def column_of(x: float, data: ChartData, columns: int) -> int:
@@ -137,8 +141,9 @@ def _canvas(data: ChartData, y_range: Range, columns: int, rows: int, look: Look
     figure.frame(False)
     figure.xfrequency(0)
     figure.yfrequency(0)
-    figure.xlim(data.first, data.last if data.last > data.first else data.first + 1)
-    figure.ylim(*y_range)
+    figure.xlim(0, 1)
+    figure.ylim(0, 1)
+    last = data.last if data.last > data.first else data.first + 1
     tones: list[Tone] = []
     for index, curve in enumerate(data.curves):
         marker = LETTERS[index % len(LETTERS)] if look.charset == "ascii" else "braille"
@@ -149,8 +154,10 @@ def _canvas(data: ChartData, y_range: Range, columns: int, rows: int, look: Look
             values = scaled(y, logarithmic=data.logarithmic)
             keep = np.isfinite(values) & np.isfinite(x) & (x >= data.first) & (x <= data.last)
             if keep.any():
-                inside = np.clip(values[keep], *y_range)  # a spike beyond the range is cut at the edge, not lost
-                figure.plot(x[keep].tolist(), inside.tolist(), marker=marker, color=_COLOR + len(tones))
+                across = (x[keep] - data.first) / (last - data.first)
+                up = (values[keep] - y_range[0]) / (y_range[1] - y_range[0])
+                inside = np.clip(up, 0, 1)  # a spike beyond the range is cut at the edge, not lost
+                figure.plot(across.tolist(), inside.tolist(), marker=marker, color=_COLOR + len(tones))
                 tones.append(tone)
     if not tones:
         return [[(" ", "plain")] * columns for _ in range(rows)]
@@ -217,8 +224,12 @@ def _y_labels(y_range: Range, rows: int, *, logarithmic: bool) -> dict[int, str]
     labels = {}
     for value in ticks:
         row = max(0, min(rows - 1, _row_of(value, y_range, rows)))
-        labels[row] = number_text(10**value if logarithmic else float(f"{value:.12g}"))
+        labels[row] = _power_text(value) if logarithmic else number_text(float(f"{value:.12g}"))
     return labels
+
+
+def _power_text(exponent: float) -> str:
+    return number_text(10**exponent) if abs(exponent) < 300 else f"1e{exponent:.0f}"
 
 
 def _x_axis(data: ChartData, columns: int, look: Look) -> Line:

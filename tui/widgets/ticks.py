@@ -8,24 +8,29 @@ Range = tuple[float, float]
 
 
 def number_text(value: float) -> str:
-    """Return a number in at most 7 characters."""
+    """Return a number in at most 7 characters: 1.842, 12k, 1.63e-5, NaN."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    size = abs(value)
     if value == 0:
         return "0"
-    if size >= 1e6 or size < 1e-3:
-        text = f"{value:.2e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
-        return text if len(text) <= 7 else f"{value:.0e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
-    if size >= 10_000:
-        return f"{value / 1000:.4g}k"
-    return f"{value:.4g}"
+    size = abs(value)
+    for digits in (4, 3, 2, 1):
+        if size >= 1e6 or size < 1e-3:
+            mantissa, exponent = f"{value:.{min(digits, 3) - 1}e}".split("e")
+            text = f"{mantissa}e{int(exponent)}"
+        elif size >= 10_000:
+            text = f"{value / 1000:.{digits}g}k"
+        else:
+            text = f"{value:.{digits}g}"
+        if len(text) <= 7:
+            break
+    return text
 
 
 def rounded(low: float, high: float) -> Range:
     """Return the range widened to round numbers, and opened where it is a single value."""
     span = high - low
-    if span <= max(abs(low), abs(high)) * 1e-9:
+    if span <= max(abs(low), abs(high), 1e-280) * 1e-9:
         pad = max(abs(high) * 0.1, 1e-12)
         return low - pad, high + pad
     step = nice(span / 15)
