@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.model import attention_kernel
 from core.model.attention import attend_within_documents, documents_mask, register_documents_attention
 from core.model.attention_kernel import documents_attention
 from tests.core.model.reference import apart
@@ -50,6 +51,22 @@ def test_kernel_equals_a_masked_softmax_with_its_gradients(heads: int, shared: i
     found = torch.autograd.grad(output, parts, direction)
     for mine, theirs in zip(found, torch.autograd.grad(right, parts, direction), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("short", [0, 1 << 14], ids=["long", "short"])
+def test_gradients_in_bfloat16_are_right_for_short_and_long_documents(
+    short: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways of the backward pass; bf16 has steps of 2^-8, and a gradient is a sum of some dozen products."""
+    monkeypatch.setattr(attention_kernel, "_SHORT_ELEMENTS", short)
+    exact = _parts(4, 2)
+    parts = tuple(part.detach().bfloat16().requires_grad_() for part in exact)
+    output, _ = documents_attention(*parts, _boundaries(*LENGTHS), 0.4)
+    direction = torch.randn(output.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    right = torch.autograd.grad(_by_mask(*exact, 0.4), exact, direction)
+    for mine, theirs in zip(torch.autograd.grad(output, parts, direction.bfloat16()), right, strict=True):
+        assert mine.dtype is torch.bfloat16
+        assert ((mine - theirs).norm() / theirs.norm()).item() < 2e-2
 
 
 def test_kernel_declares_what_it_does() -> None:

@@ -109,14 +109,16 @@ def test_autocast_keeps_the_softmax_in_float32(
 ) -> None:
     """bf16 has 8 bits: products may be off by 2^-8 of a logit, which averages out over 20 targets."""
     model, batch = build(), row(20, 12)
-    right = loss_apart(model, batch).item()
+    right = loss_apart(model, batch)
+    expected = gradients(model, right)
     reading = _set(model, "documents", "documents", head)
     with torch.autocast("cpu", torch.bfloat16):
         loss = next_token_loss(model, reading, batch)
     assert loss.dtype is torch.float32
-    assert loss.item() == pytest.approx(right, rel=2e-3)
-    loss.backward()
-    assert all(parameter.grad.dtype is torch.float32 for parameter in model.parameters())
+    assert loss.item() == pytest.approx(right.item(), rel=2e-3)
+    for name, gradient in gradients(model, loss).items():
+        assert gradient.dtype is torch.float32
+        assert ((gradient - expected[name]).norm() / expected[name].norm()).item() < 2e-2, name
 
 
 def test_a_fresh_model_is_as_surprised_as_chance(build: Callable[..., Any], row: Callable[..., PackedBatch]) -> None:
@@ -176,3 +178,25 @@ def test_a_changed_document_leaves_the_next_one_alone(
         before, after = all_logits(model, reading, batch), all_logits(model, reading, other)
     assert torch.equal(before[7:], after[7:])
     assert not torch.equal(before[:7], after[:7])
+
+
+@pytest.mark.parametrize("head", ["matrix", "stub", "linear"])
+def test_logits_stand_for_one_chunk_of_targets_at_a_time(
+    head: str, build: Callable[..., Any], row: Callable[..., PackedBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = build(), row(7, 12, 20)
+    reading = _set(model, "documents", "documents", head, chunk=5)
+    rows: list[int] = []
+    if head == "matrix":
+        become = matrix_head._become_gradient
+
+        def watched(logits: Any, *arguments: Any) -> Any:
+            rows.append(len(logits))
+            return become(logits, *arguments)
+
+        monkeypatch.setattr(matrix_head, "_become_gradient", watched)
+    else:
+        model.lm_head.register_forward_hook(lambda module, inputs, output: rows.append(output.shape[-2]))
+    next_token_loss(model, reading, batch).backward()
+    assert max(rows) == 5
+    assert sum(rows) == batch.target_tokens < batch.tokens
