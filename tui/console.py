@@ -185,10 +185,10 @@ class FootplateApp(App[None]):
         path = run_actions.write_error(self.home, message.words.text)
         self.tell(safe(f"What follows the runs stumbled and goes on in 5 s; the runs are not touched. {path}"), "error")
 
-    def watch_run(self, name: str) -> None:
+    def watch_run(self, run: RunDirectory) -> None:
         """Open the monitor of a run."""
-        if self.watched is None or self.watched.view.name != name:
-            self._open(RunDirectory(self.home.runs / name))
+        if self.watched is None or self.watched.run != run:
+            self._open(run)
         if (monitor := self._monitor()) is not None:
             monitor.show_run()
         self.switch_mode("monitor")
@@ -201,24 +201,24 @@ class FootplateApp(App[None]):
         """Make a run of this configuration, start it, and go to its monitor."""
         self._act(lambda: run_actions.create_and_start(self.home, name, stem, config))
 
-    def start_run(self, name: str) -> None:
+    def start_run(self, run: RunDirectory) -> None:
         """Start a run, or go on with it."""
-        self._act(lambda: run_actions.start(self.home, name))
+        self._act(lambda: run_actions.start(run))
 
-    def ask_run(self, name: str, verb: Verb) -> None:
+    def ask_run(self, run: RunDirectory, verb: Verb) -> None:
         """Leave a request for a run."""
-        self._act(lambda: run_actions.ask(self.home, name, verb))
+        self._act(lambda: run_actions.ask(run, verb))
 
-    async def ask_to_stop(self, name: str, state: str) -> None:
+    async def ask_to_stop(self, run: RunDirectory, state: str) -> None:
         """Ask a run to stop, after a question."""
         if state not in ("running", "stalled", "silent"):
-            self.tell(safe(f"{name} is {state}: there is nothing to stop."), "warning")
+            self.tell(safe(f"{run.name} is {state}: there is nothing to stop."), "warning")
             return
         text = [
             safe("It ends after the step that runs and saves a checkpoint. r in the list of runs goes on from there.")
         ]
-        if await self.push_screen_wait(ConfirmDialog(safe(f"Stop {name}?"), text, yes=safe("save and stop"))):
-            self.ask_run(name, "stop")
+        if await self.push_screen_wait(ConfirmDialog(safe(f"Stop {run.name}?"), text, yes=safe("save and stop"))):
+            self.ask_run(run, "stop")
 
     @work(thread=True, exit_on_error=False)
     def _act(self, act: Callable[[], ActionDone]) -> None:

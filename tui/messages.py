@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from core.run.directory import RunDirectory
 from core.run.events import AnyEvent
 from core.run.status import RunStatus
 from tui.services.run_list import RunRow
@@ -95,7 +96,7 @@ class FeedFailed(Message):
 class ActionDone(Message):
     """An action that ran in a thread succeeded: `run` is the run that it was about, `words` what to tell."""
 
-    run: str
+    run: RunDirectory
     words: SafeText
     starts: bool = False
 

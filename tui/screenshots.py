@@ -49,7 +49,7 @@ async def screenshot(home: Home, run: RunDirectory, folder: Path) -> list[Path]:
             await _until(lambda app=app: isinstance(app.screen, FormScreen), "the form")  # type: ignore[misc]
             await pilot.pause(0.5)
             written += _write(app, folder / f"configure-{width}x{height}")
-            app.watch_run(run.name)
+            app.watch_run(run)
             await _until(lambda app=app: _is_drawn(app), "the monitor")  # type: ignore[misc]
             await pilot.pause(2.5)  # the machine's first reading, and its second with a figure for the CPU
             written += _write(app, folder / f"monitor-{width}x{height}")

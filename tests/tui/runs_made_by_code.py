@@ -32,7 +32,21 @@ SERIES = (
     Series(name="train/tokens_per_second", title="tokens/s", panel="speed"),
 )
 DENSE = [one.name for one in SERIES if not one.name.startswith("eval/")]
-CONFIG = Path(__file__).parents[2] / "presets" / "quickstart.yaml"
+PRESET = """\
+phase: pretrain
+about: {title: A preset of the tests, hardware: any}
+model: {kind: scratch, layers: 6, hidden_size: 256, heads: 4, key_value_heads: 2, context_length: 512}
+data:
+  kind: text
+  sources:
+    - {kind: standard_library, max_bytes: 6000000}
+  tokenizer: {kind: train, vocabulary_size: 4096}
+  held_out_fraction: 0.03
+schedule: {kind: cosine, peak_learning_rate: 0.003, warmup_steps: 15, steps: 150, floor_ratio: 0.1}
+batch: {size: 8, micro_size: 8, sequence_length: 256}
+cadence: {evaluate_steps: 50, checkpoint_steps: 75}
+sampling: {prompts: ["def ", "import os\\n\\n"], max_new_tokens: 48}
+"""
 T0 = 1_700_000_000.0
 
 
@@ -46,7 +60,7 @@ class RunMade:
     """A run under construction, as its worker would write it."""
 
     def __init__(self, home: Home, name: str, *, steps: int = 1000) -> None:
-        self.run: RunDirectory = create_run(home, name, name, CONFIG.read_text())
+        self.run: RunDirectory = create_run(home, name, name, PRESET)
         self.steps = steps
         self.attempt = self.run.attempt(1)
         self.attempt.path.mkdir(parents=True)

@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import DataTable, Input
 
 from core.run import control
-from core.run.directory import Home
+from core.run.directory import Home, RunDirectory
 from core.run.lock import RunLock
 from tests.tui.driving import console, screen_text, until
 from tests.tui.runs_made_by_code import RunMade, failed_run, finished_run, preparing_run, running_run
@@ -68,7 +68,7 @@ async def test_a_failed_run_says_why_and_what_to_do(home: Home) -> None:
     failed_run(home)
     app = console(home)
     async with app.run_test(size=(80, 24)):
-        app.watch_run("sft-broken")
+        app.watch_run(RunDirectory(home.runs / "sft-broken"))
         await until(lambda: shows(app, "failed with code 6", "the loss is not finite", "Lower the learning rate."))
 
 
@@ -76,7 +76,7 @@ async def test_preparation_shows_its_stages(home: Home) -> None:
     preparing_run(home)
     app = console(home)
     async with app.run_test(size=(80, 24)):
-        app.watch_run("prepare")
+        app.watch_run(RunDirectory(home.runs / "prepare"))
         await until(lambda: shows(app, "read sources", "tokenize", "36%", "430 of 1,200 documents", "1.2M tokens"))
 
 
@@ -85,7 +85,7 @@ async def test_opening_a_run_again_does_not_double_its_history(home: Home) -> No
     failed_run(home)
     app = console(home)
     async with app.run_test(size=(160, 48)) as pilot:
-        app.watch_run("quickstart")
+        app.watch_run(RunDirectory(home.runs / "quickstart"))
         await until(lambda: app.watched is not None and len(app.watched.view.evaluations) == 4)
         await pilot.press("1")
         await pilot.pause(0.5)
@@ -93,8 +93,8 @@ async def test_opening_a_run_again_does_not_double_its_history(home: Home) -> No
         await pilot.pause(0.8)
         assert app.watched is not None
         assert len(app.watched.view.evaluations) == 4
-        app.watch_run("sft-broken")
-        app.watch_run("quickstart")
+        app.watch_run(RunDirectory(home.runs / "sft-broken"))
+        app.watch_run(RunDirectory(home.runs / "quickstart"))
         await until(lambda: app.watched is not None and len(app.watched.view.evaluations) == 4)
         await pilot.pause(0.6)
         assert len(app.watched.view.evaluations) == 4
@@ -106,7 +106,7 @@ async def test_the_monitor_follows_a_run_that_grows(home: Home) -> None:
     app = console(home)
     try:
         async with app.run_test(size=(160, 48)):
-            app.watch_run(made.run.name)
+            app.watch_run(made.run)
             await until(lambda: app.watched is not None and app.watched.frame is not None)
             made.rows(420, 440).evaluated(440, 2.5).output("a line of output\n").beat(440, counter=4)
             await until(lambda: shows(app, "step 440 / 1,000", "eval 2.5", "│ a line of output", "● running"))
@@ -121,7 +121,7 @@ async def test_the_control_menu_leaves_a_request(home: Home, key: str, verb: str
     app = console(home)
     try:
         async with app.run_test(size=(80, 24)) as pilot:
-            app.watch_run(made.run.name)
+            app.watch_run(made.run)
             await until(lambda: shows(app, "● running"))
             await pilot.press("c")
             await until(lambda: shows(app, "save a checkpoint now"))
@@ -179,7 +179,7 @@ async def test_chart_keys_change_axis_smoothing_zoom_and_read_values(home: Home)
     finished_run(home)
     app = console(home)
     async with app.run_test(size=(160, 48)) as pilot:
-        app.watch_run("quickstart")
+        app.watch_run(RunDirectory(home.runs / "quickstart"))
         await until(lambda: app.watched is not None and app.watched.frame is not None and shows(app, "smooth 0.9"))
         monitor = app.screen
         assert isinstance(monitor, MonitorScreen)
@@ -264,8 +264,9 @@ async def test_a_union_switch_keeps_what_both_members_have(home: Home) -> None:
         await pilot.press("enter")
         await until(lambda: shows(app, "warmup_stable_decay"))
         await pilot.press("home", "enter")
-        await until(lambda: shows(app, "cosine → constant"))
-        assert form._form.draft.values["schedule"]["peak_learning_rate"] == 0.003  # type: ignore[index, call-overload]
+        await until(lambda: shows(app, "→ constant"))
+        before, after = form._form.base.values["schedule"], form._form.draft.values["schedule"]
+        assert after["peak_learning_rate"] == before["peak_learning_rate"]  # type: ignore[index, call-overload]
 
 
 async def test_a_broken_preset_is_listed_with_its_problem(home: Home) -> None:
@@ -304,7 +305,7 @@ async def test_every_screen_survives_any_size(home: Home, size: tuple[int, int])
     finished_run(home)
     app = console(home)
     async with app.run_test(size=size) as pilot:
-        app.watch_run("quickstart")
+        app.watch_run(RunDirectory(home.runs / "quickstart"))
         await until(lambda: app.watched is not None and app.watched.frame is not None)
         for key in ("3", "enter", "question_mark", "escape", "1", "4", "i", "c", "escape", "escape"):
             await pilot.press(key)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.run.directory import Home
+from core.run.directory import Home, RunDirectory
 from core.run.events import Evaluated, Failed, Notice, Progress, Sampled, Series, Started
 from tests.tui.driving import console, screen_text, until
 from tests.tui.runs_made_by_code import RunMade
@@ -48,7 +48,7 @@ async def test_hostile_text_of_a_run_stands_there_and_does_nothing(home: Home, s
     async with app.run_test(size=size) as pilot:
         await until(lambda: "hostile" in screen_text(app))
         assert not FORBIDDEN.search(screen_text(app).replace("\n", ""))
-        app.watch_run("hostile")
+        app.watch_run(RunDirectory(home.runs / "hostile"))
         await until(lambda: app.watched is not None and app.watched.view.ended is not None)
         await until(lambda: "␛]0;owned␇" in screen_text(app))
         await until(lambda: size[0] < 100 or "[red]r[/red] [@click=app.quit]q[/]" in screen_text(app))

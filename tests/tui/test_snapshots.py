@@ -16,7 +16,7 @@ from core.run.directory import Home, RunDirectory
 from core.run.launch import make_home
 from core.run.status import RunStatus
 from tests.tui.driving import console, screen_text, until
-from tests.tui.runs_made_by_code import T0, failed_run, finished_run, running_run
+from tests.tui.runs_made_by_code import PRESET, T0, failed_run, finished_run, running_run
 from tui.console import FootplateApp
 from tui.forms.form_state import FormState
 from tui.messages import MachineSeen
@@ -95,7 +95,7 @@ def test_runs_running_failed_finished(snap_compare: Compare, still: Home, size: 
 
 
 async def watched(app: FootplateApp, name: str, words: str) -> None:
-    app.watch_run(name)
+    app.watch_run(RunDirectory(app.home.runs / name))
     await until(lambda: "NVIDIA" in screen_text(app) or "gpu0" in screen_text(app))
     await until(lambda: app.watched is not None and app.watched.frame is not None and app.watched.frame.panels)
     charts = app.screen.query(ChartView)
@@ -135,8 +135,7 @@ def test_monitor_running_without_colour(snap_compare: Compare, still: Home) -> N
 
 @pytest.mark.parametrize("size", SIZES)
 def test_form_with_a_wrong_value(snap_compare: Compare, still: Home, size: tuple[int, int]) -> None:
-    preset = Path(__file__).parents[2] / "presets" / "quickstart.yaml"
-    (still.presets / "mine.yaml").write_text(preset.read_text().replace("size: 8\n", "size: 7\n", 1))
+    (still.presets / "mine.yaml").write_text(PRESET.replace("{size: 8,", "{size: 7,"))
 
     async def before(app: FootplateApp) -> None:
         app.push_screen(FormScreen(FormState.load("mine", still.presets / "mine.yaml")))

@@ -27,13 +27,13 @@ async def ask_of_run(app: FootplateApp, watched: Watched) -> None:
         words = f"The run is {state.word if state else 'not known yet'}; nothing else can be asked of it."
         options = [Option("resume", safe("go on from the last checkpoint"), safe(words))]
         if await app.push_screen_wait(MenuDialog(safe(name), options)) == "resume":
-            app.start_run(name)
+            app.start_run(watched.run)
         return
     options = [Option(value, safe(title), safe(about)) for value, title, about in _LIVE]
     match await app.push_screen_wait(MenuDialog(safe(f"Ask {name} to …"), options)):
         case "stop":
-            await app.ask_to_stop(name, state.word)
+            await app.ask_to_stop(watched.run, state.word)
         case "checkpoint" | "evaluate" | "sample" as verb:
-            app.ask_run(name, verb)
+            app.ask_run(watched.run, verb)
         case _:
             pass

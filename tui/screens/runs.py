@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import DataTable
 
+from core.run.directory import RunDirectory
 from tui.messages import RunsListed
 from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.dialogs import ConfirmDialog
@@ -187,6 +188,9 @@ class RunsScreen(Screen[None]):
     async def _pressed(self, message: KeyLine.Pressed) -> None:
         await self.run_action(message.action)
 
+    def _directory(self, row: RunRow) -> RunDirectory:
+        return RunDirectory(self.console_app.home.runs / row.name)
+
     def action_move(self, by: int) -> None:
         """Move the cursor by rows."""
         table = self._table()
@@ -200,7 +204,7 @@ class RunsScreen(Screen[None]):
         """Watch the run under the cursor."""
         row = self._row_under_cursor()
         if row is not None:
-            self.console_app.watch_run(row.name)
+            self.console_app.watch_run(self._directory(row))
 
     def action_new(self) -> None:
         """Choose a preset."""
@@ -218,11 +222,11 @@ class RunsScreen(Screen[None]):
         verb = "Start" if row.state.word == "created" else "Go on with"
         text = [safe(f"{verb} {row.name}. It runs on its own; leaving this console does not stop it.")]
         if await self.app.push_screen_wait(ConfirmDialog(safe(f"{verb} {row.name}?"), text, yes=safe("start it"))):
-            self.console_app.start_run(row.name)
+            self.console_app.start_run(self._directory(row))
 
     @work
     async def action_stop(self) -> None:
         """Ask the run under the cursor to stop."""
         row = self._row_under_cursor()
         if row is not None:
-            await self.console_app.ask_to_stop(row.name, row.state.word)
+            await self.console_app.ask_to_stop(self._directory(row), row.state.word)

@@ -6,11 +6,10 @@ import time
 
 from core.errors import FootplateError
 from core.run.control import Verb, request
-from core.run.directory import Home
+from core.run.directory import Home, RunDirectory
 from core.run.launch import create_run, launch, make_home
 from core.run.overrides import write_overrides
 from core.run.private import write_atomic
-from core.run.runs import find_run
 from tui.messages import ActionDone
 from tui.services.safe_text import safe
 
@@ -19,21 +18,20 @@ def create_and_start(home: Home, name: str, stem: str, config: str) -> ActionDon
     """Make a run of the configuration and start it. Raises: FootplateError."""
     run = create_run(home, name, stem, config)
     launch(run)
-    return ActionDone(run.name, safe(f"{run.name} runs, detached from this console."), starts=True)
+    return ActionDone(run, safe(f"{run.name} runs, detached from this console."), starts=True)
 
 
-def start(home: Home, name: str) -> ActionDone:
+def start(run: RunDirectory) -> ActionDone:
     """Start a run, or go on with it from its last checkpoint. Raises: FootplateError."""
-    run = find_run(home, name)
     write_overrides(run, (), allow_inexact=False)  # what an earlier resume allowed does not hold for this one
     attempt = launch(run)
-    return ActionDone(name, safe(f"{name} runs (attempt {attempt}), detached from this console."), starts=True)
+    return ActionDone(run, safe(f"{run.name} runs (attempt {attempt}), detached from this console."), starts=True)
 
 
-def ask(home: Home, name: str, verb: Verb) -> ActionDone:
+def ask(run: RunDirectory, verb: Verb) -> ActionDone:
     """Leave a request for a run. Raises: FootplateError."""
-    request(find_run(home, name), verb)
-    return ActionDone(name, safe(f"Asked {name}: {verb}. Its log says when that is done."))
+    request(run, verb)
+    return ActionDone(run, safe(f"Asked {run.name}: {verb}. Its log says when that is done."))
 
 
 def write_error(home: Home, words: str) -> str:

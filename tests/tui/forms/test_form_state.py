@@ -5,17 +5,19 @@ from pathlib import Path
 import pytest
 
 from core.config.fields import Slot
-from core.config.presets import SHIPPED_PRESETS, list_presets, load_preset, resolve
+from core.config.presets import list_presets, load_preset, resolve
 from core.errors import ConfigurationError
+from tests.tui.runs_made_by_code import PRESET
 from tui.forms.derived import derived_lines
 from tui.forms.form_state import FormState
 from tui.forms.form_text import help_lines, row_lines
 
-QUICKSTART = SHIPPED_PRESETS / "quickstart.yaml"
 
-
-def form() -> FormState:
-    return FormState.load("quickstart", QUICKSTART)
+@pytest.fixture
+def state(tmp_path: Path) -> FormState:
+    path = tmp_path / "preset.yaml"
+    path.write_text(PRESET)
+    return FormState.load("preset", path)
 
 
 def slot(state: FormState, name: str) -> Slot:
@@ -40,8 +42,7 @@ def test_every_shipped_preset_opens_valid(entry) -> None:  # type: ignore[no-unt
         ("sampling.prompts", '["a", "b"]', ["a", "b"]), ("data.held_out_fraction", "0.05", 0.05),
     ],
 )  # fmt: skip
-def test_what_is_typed_becomes_a_value(field: str, text: str, value: object) -> None:
-    state = form()
+def test_what_is_typed_becomes_a_value(state: FormState, field: str, text: str, value: object) -> None:
     state.type_in(slot(state, field), text)
     assert slot(state, field).value == value
     assert state.problem_count == 0
@@ -52,8 +53,7 @@ def test_what_is_typed_becomes_a_value(field: str, text: str, value: object) -> 
     ("field", "text"),
     [("batch.size", "seven"), ("batch.size", "0"), ("schedule.peak_learning_rate", "nan"), ("model.layers", "x")],
 )
-def test_what_is_wrong_is_held_shown_and_blocks(field: str, text: str) -> None:
-    state = form()
+def test_what_is_wrong_is_held_shown_and_blocks(state: FormState, field: str, text: str) -> None:
     state.type_in(slot(state, field), text)
     assert slot(state, field).path in state.wrong
     with pytest.raises(ConfigurationError):
@@ -65,23 +65,20 @@ def test_what_is_wrong_is_held_shown_and_blocks(field: str, text: str) -> None:
     assert state.changes() == []
 
 
-def test_a_list_that_cannot_be_read_is_refused_and_changes_nothing() -> None:
-    state = form()
+def test_a_list_that_cannot_be_read_is_refused_and_changes_nothing(state: FormState) -> None:
     with pytest.raises(ConfigurationError):
         state.type_in(slot(state, "sampling.prompts"), '["a", ')
     assert state.changes() == []
 
 
-def test_switching_a_union_there_and_back_brings_its_values_back() -> None:
-    state = form()
+def test_switching_a_union_there_and_back_brings_its_values_back(state: FormState) -> None:
     state.put(slot(state, "schedule.kind"), "constant")
     assert slot(state, "schedule.peak_learning_rate").value == 0.003
     state.put(slot(state, "schedule.kind"), "cosine")
     assert state.changes() == []
 
 
-def test_advanced_shows_everything_and_what_is_wrong_always_shows() -> None:
-    state = form()
+def test_advanced_shows_everything_and_what_is_wrong_always_shows(state: FormState) -> None:
     plain = state.visible()
     state.advanced = True
     assert len(state.visible()) == len(state.slots) > len(plain)
@@ -93,8 +90,7 @@ def test_advanced_shows_everything_and_what_is_wrong_always_shows() -> None:
     assert any(one.name == "optimizer.weight_decay" for one in state.visible())
 
 
-def test_a_saved_form_loads_to_the_same_configuration(tmp_path: Path) -> None:
-    state = form()
+def test_a_saved_form_loads_to_the_same_configuration(state: FormState, tmp_path: Path) -> None:
     state.type_in(slot(state, "batch.size"), "16")
     state.save(tmp_path / "mine.yaml")
     assert resolve(load_preset(tmp_path / "mine.yaml")).batch.size == 16  # type: ignore[union-attr]
