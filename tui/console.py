@@ -143,12 +143,14 @@ class FootplateApp(App[None]):
 
     def on_run_batch(self, message: RunBatch) -> None:
         """Take events of the watched run."""
+        self._feed.taken()
         if (watched := self._watched_by(message.key)) is None:
             return
         log, samples = watched.take_events(message.events)
         if (monitor := self._monitor()) is not None:
             monitor.show_lines(log, samples)
-            monitor.show_state()
+            if not message.has_more:
+                monitor.show_state()
 
     def on_run_stated(self, message: RunStated) -> None:
         """Take the state of the watched run."""

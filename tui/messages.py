@@ -40,6 +40,7 @@ class RunBatch(Message):
 
     key: int
     events: tuple[AnyEvent, ...]
+    has_more: bool = False
 
 
 @dataclass

@@ -98,7 +98,7 @@ class CurveSource:
         self._reader = MetricsReader(run)
         self._columns: dict[str, _Grown] = {}
         self._smoothed: dict[tuple[str, float], tuple[Smoother, _Grown]] = {}
-        self._sparse: dict[str, list[tuple[int, float]]] = {}
+        self._sparse: dict[str, tuple[_Grown, _Grown]] = {}
         self._last_step: float = -1.0
         self._rows = 0
         self._attempt_wall = -math.inf
@@ -111,16 +111,17 @@ class CurveSource:
                 case Evaluated():
                     found = True
                     for name, value in event.values.items():
-                        self._sparse.setdefault(name, []).append((event.step, value))
+                        steps, values = self._sparse.setdefault(name, (_Grown(), _Grown()))
+                        steps.add(np.array([event.step], dtype=np.float64))
+                        values.add(np.array([value]))
                 case Started():
                     started = seconds_of(event.wall)
                     self._attempt_wall = started if math.isfinite(started) else -math.inf
                 case Resumed():
                     found = True
-                    self._sparse = {
-                        name: [point for point in points if point[0] <= event.step]
-                        for name, points in self._sparse.items()
-                    }
+                    for steps, values in self._sparse.values():
+                        kept = int(np.searchsorted(steps.values, event.step, "right"))
+                        steps.count = values.count = kept
                 case _:
                     pass
         return found
@@ -235,14 +236,7 @@ class CurveSource:
         self, name: str, x: Array, request: CurveRequest, first: float, last: float, columns: int
     ) -> SeriesCurve:
         if name not in self._reader.series:
-            points = self._sparse.get(name, [])
-            at = np.array([float(step) for step, _ in points])
-            values = np.array([value for _, value in points])
-            if request.x != "step" and len(x):
-                at = np.interp(at, self._column("step"), x)
-            order = np.argsort(at, kind="stable")
-            at, values = at[order], values[order]
-            return SeriesCurve(name, at, values, None, tuple(non_finite(at, values).tolist()))
+            return self._sparse_curve(name, x, request, first, last, columns)
         values = self._column(name)
         odd = tuple(non_finite(x, values)[-_MAX_ODD:].tolist())
         raw = min_max(x, values, first=first, last=last, columns=columns)
@@ -250,6 +244,16 @@ class CurveSource:
             return SeriesCurve(name, *raw, None, odd)
         smoothed = min_max(x, self._smooth(name, request.smoothing), first=first, last=last, columns=columns)
         return SeriesCurve(name, *smoothed, raw, odd)
+
+    def _sparse_curve(
+        self, name: str, x: Array, request: CurveRequest, first: float, last: float, columns: int
+    ) -> SeriesCurve:
+        if name not in self._sparse:
+            return SeriesCurve(name, np.empty(0), np.empty(0))
+        steps, values = (grown.values for grown in self._sparse[name])
+        at = np.interp(steps, self._column("step"), x) if request.x != "step" and len(x) else steps
+        odd = tuple(non_finite(at, values)[-_MAX_ODD:].tolist())
+        return SeriesCurve(name, *min_max(at, values, first=first, last=last, columns=columns), None, odd)
 
     def _read_at(self, request: CurveRequest, steps: Array, x: Array) -> tuple[int | None, dict[str, float]]:
         """Return the step that is nearest to the cursor and every series' exact value there."""
@@ -260,9 +264,9 @@ class CurveSource:
             index -= 1
         step = int(steps[index])
         values = {name: float(self._column(name)[index]) for name in self._reader.series}
-        for name, points in self._sparse.items():
-            if points:
-                values[name] = min(points, key=lambda point: abs(point[0] - step))[1]
+        for name, (at, found) in self._sparse.items():
+            if found.count:
+                values[name] = float(found.values[int(np.abs(at.values - step).argmin())])
         return step, values
 
 

@@ -33,7 +33,8 @@ POLL_SECONDS = 0.25
 LIST_SECONDS = 2.0
 FRAME_SECONDS = 1.0
 MACHINE_SECONDS = 2.0
-_BATCH_EVENTS = 2000
+_BATCH_EVENTS = 1000
+_TAKING_SECONDS = 1.0
 _PARTIAL_SECONDS = 0.2
 
 
@@ -47,6 +48,8 @@ class EventFeed(threading.Thread):
         self._frame_seconds = frame_seconds
         self._wake = threading.Event()
         self._ending = False
+        self._taken = threading.Event()
+        self._taken.set()
         self._wanted: _Wanted | None = None
         self._is_listing = False
         self._watched: _Watched | None = None
@@ -64,6 +67,10 @@ class EventFeed(threading.Thread):
         self._wanted = None
         self._wake.set()
 
+    def taken(self) -> None:
+        """Say that the last batch of events has been dealt with; the next is not read before."""
+        self._taken.set()
+
     def list_runs(self, *, on: bool) -> None:
         """Look at the list of runs from now on, or no more."""
         self._is_listing = on
@@ -73,6 +80,7 @@ class EventFeed(threading.Thread):
     def end(self) -> None:
         """End the thread at its next turn."""
         self._ending = True
+        self._taken.set()
         self._wake.set()
 
     def run(self) -> None:
@@ -95,7 +103,9 @@ class EventFeed(threading.Thread):
         if wanted is not None:
             if self._watched is None or self._watched.key != wanted.key:
                 self._watched = _Watched(wanted, self._post, self._frame_seconds)
-            more = self._watched.turn(wanted.request)
+            if not self._taken.wait(_TAKING_SECONDS):  # a console that is busy is not given more to do
+                return False
+            more = self._watched.turn(wanted.request, self._taken)
         if self._is_listing and time.monotonic() - self._listed_at >= LIST_SECONDS:
             self._list()
             self._listed_at = time.monotonic()
@@ -143,20 +153,21 @@ class _Watched:
         self._problems = 0
         self._stated_at = -1e9
 
-    def turn(self, request: CurveRequest) -> bool:
+    def turn(self, request: CurveRequest, taken: threading.Event) -> bool:
         events = self._events.read(_BATCH_EVENTS)
         if self._curves is None:
             from tui.services.curves import CurveSource
 
             self._curves = CurveSource(self.run)
         if events:
-            self._post(RunBatch(self.key, tuple(events)))
+            taken.clear()
+            self._post(RunBatch(self.key, tuple(events), has_more=len(events) == _BATCH_EVENTS))
             self._is_stale |= self._curves.take(events)
         lines = self._log.read()
         if lines:
             self._post(LogGrew(self.key, tuple(lines)))
         self._report_problems()
-        if time.monotonic() - self._stated_at >= 1.0 or events:
+        if time.monotonic() - self._stated_at >= 1.0 or 0 < len(events) < _BATCH_EVENTS:
             self._post(RunStated(self.key, read_status(self.run, self._beats)))
             self._stated_at = time.monotonic()
         self._make_frame(request)

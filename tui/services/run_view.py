@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from core.run.events import (
     AnyEvent,
@@ -29,6 +30,13 @@ from core.run.events import (
 KEPT = 200
 
 
+class Evaluation(NamedTuple):
+    """What an evaluation found after `step` updates, by series."""
+
+    step: int
+    values: dict[str, float]
+
+
 @dataclass
 class RunView:
     """The state of one run as its events tell it."""
@@ -36,13 +44,14 @@ class RunView:
     name: str
     started: Started | None = None
     resumed_step: int = 0
-    evaluations: list[Evaluated] = field(default_factory=list)
-    checkpoints: list[CheckpointSaved] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    checkpoints: deque[CheckpointSaved] = field(default_factory=lambda: deque(maxlen=KEPT))
     samples: deque[Sampled] = field(default_factory=lambda: deque(maxlen=KEPT))
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=KEPT))
     progress: dict[str, Progress] = field(default_factory=dict)
     ended: Stopped | Failed | Finished | None = None
     events: int = 0
+    _extremes: dict[str, tuple[Evaluation, Evaluation]] = field(default_factory=dict)
 
     def apply(self, events: Iterable[AnyEvent]) -> None:
         """Take further events."""
@@ -58,7 +67,7 @@ class RunView:
             case Resumed():
                 self._take_back(event.step)
             case Evaluated():
-                self.evaluations.append(event)
+                self._add(Evaluation(event.step, event.values))
             case CheckpointSaved():
                 self.checkpoints.append(event)
             case Sampled():
@@ -74,9 +83,25 @@ class RunView:
 
     def _take_back(self, step: int) -> None:
         self.resumed_step = step
-        self.evaluations = [event for event in self.evaluations if event.step <= step]
-        self.checkpoints = [event for event in self.checkpoints if event.step <= step]
+        kept = [evaluation for evaluation in self.evaluations if evaluation.step <= step]
+        self.evaluations.clear()
+        self._extremes.clear()
+        for evaluation in kept:
+            self._add(evaluation)
+        self.checkpoints = deque((event for event in self.checkpoints if event.step <= step), maxlen=KEPT)
         self.samples = deque((event for event in self.samples if event.step <= step), maxlen=KEPT)
+
+    def _add(self, evaluation: Evaluation) -> None:
+        self.evaluations.append(evaluation)
+        for name, value in evaluation.values.items():
+            if not math.isfinite(value):
+                continue
+            lowest, highest = self._extremes.get(name, (evaluation, evaluation))
+            if value < lowest.values[name]:
+                lowest = evaluation
+            if value > highest.values[name]:
+                highest = evaluation
+            self._extremes[name] = (lowest, highest)
 
     @property
     def phase(self) -> str:
@@ -106,17 +131,11 @@ class RunView:
 
     def best_evaluation(self, series: Series) -> tuple[int, float] | None:
         """Step and value of the best evaluation so far; None where the series has no better end."""
-        if series.lower_is_better is None:
+        if series.lower_is_better is None or series.name not in self._extremes:
             return None
-        seen = [
-            (event.values[series.name], event.step)
-            for event in self.evaluations
-            if math.isfinite(event.values.get(series.name, math.nan))
-        ]
-        if not seen:
-            return None
-        value, step = min(seen) if series.lower_is_better else max(seen, key=lambda pair: (pair[0], -pair[1]))
-        return step, value
+        lowest, highest = self._extremes[series.name]
+        best = lowest if series.lower_is_better else highest
+        return best.step, best.values[series.name]
 
 
 def remaining_seconds(steps: list[int], walls: list[float], *, planned: int) -> float | None:

@@ -25,7 +25,7 @@ def cells(row: RunRow, columns: tuple[str, ...], now: float) -> tuple[Span, ...]
         "loss": _value(row.loss),
         "eval": _value(row.evaluation),
         "tok/s": word("-" if row.tokens_per_second is None else count_text(row.tokens_per_second)),
-        "age": word("now" if age_seconds(row, now) < 15 else age_text(age_seconds(row, now)), "muted"),
+        "age": word("now" if age_seconds(row, now) < 60 else age_text(age_seconds(row, now)), "muted"),
         "words": (safe(row.state.words, limit=80), "muted"),
     }
     return tuple(by_name[name] for name in columns)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tui.services.curves import Frame
 
 _KEPT_LINES = 2000
+_LINES_AT_ONCE = 300
+_SAMPLES_AT_ONCE = 50
 _SAMPLE_WIDTH = 74
 """Both the narrow screen and half of the wide one have that much."""
 
@@ -48,9 +50,11 @@ class Watched:
         """Take events; return the lines that they add to the log and to the samples."""
         taken = list(events)
         self.view.apply(taken)
-        log = [event_line(event) for event in taken if not isinstance(event, Progress | Metrics | Sampled)]
+        told = [event for event in taken if not isinstance(event, Progress | Metrics | Sampled)]
+        log = [event_line(event) for event in told[-_LINES_AT_ONCE:]]
         self.log.extend(log)
-        samples = [part for event in taken if isinstance(event, Sampled) for part in sample_lines(event)]
+        sampled = [event for event in taken if isinstance(event, Sampled)]
+        samples = [part for event in sampled[-_SAMPLES_AT_ONCE:] for part in sample_lines(event)]
         return log, samples
 
     def take_output(self, lines: Iterable[SafeText]) -> list[Line]:

@@ -53,3 +53,11 @@ def test_remaining_time_counts_the_steps_of_this_attempt_only() -> None:
     """1000 steps, resumed at 900, 10 steps in 60 s: 540 s, not 5.9 s."""
     assert remaining_seconds([900, 910], [0.0, 60.0], planned=1000) == pytest.approx(540)
     assert remaining_seconds([900], [0.0], planned=1000) is None
+
+
+def test_best_evaluation_follows_what_a_resume_takes_back() -> None:
+    view = RunView("x")
+    view.apply([Started(phase="pretrain", series=(EVAL,)), evaluated(10, 3.0), evaluated(20, 1.0)])
+    assert view.best_evaluation(EVAL) == (20, 1.0)
+    view.apply([Started(phase="pretrain", series=(EVAL,)), Resumed(step=15, checkpoint="s")])
+    assert view.best_evaluation(EVAL) == (10, 3.0)
