@@ -16,8 +16,9 @@ from torch import Tensor
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _SHORT_ELEMENTS = 1 << 14
-"""Up to so many numbers a head (256 tokens of width 64) the backward kernel is faster in float32 than in half precision,
-casts included: 0.4 against 0.9 ms for 128 tokens in 4 heads, even at 256, 14 against 9 ms at 1,024 (torch 2.13)."""
+"""Up to so many numbers a head (256 tokens of width 64) the backward kernel is faster in float32 than in half
+precision, casts included: 0.4 against 0.9 ms for 128 tokens in 4 heads, even at 256, 14 against 9 ms at 1,024
+(torch 2.13)."""
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
