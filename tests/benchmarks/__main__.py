@@ -1,5 +1,7 @@
 """Measure Footplate: `python -m tests.benchmarks [NAME ...] [--data PATH] [--json FILE] [--quick]`.
 
+On an idle machine of two cores all of it takes about an hour; `--model`, `--dtype` and `--steps` cut it down.
+
 Names (all, where none is given):
 
 - training: Footplate's own path, loop and run directory included, beside bare loops with the same model, rows,
@@ -32,6 +34,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -56,13 +59,14 @@ NAMES = (*TRAINING, *OTHERS)
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what is named, print tables, write JSON."""
     asked = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the temporary folder goes
     names = tuple(asked.names) or NAMES
     document: dict[str, Any] = {"machine": machine(asked.threads), "results": {}, "failures": {}}
     print(" · ".join(f"{key} {value}" for key, value in document["machine"].items()), flush=True)
     with tempfile.TemporaryDirectory(prefix="footplate-benchmarks-") as name:
         options = Options(
             folder=Path(name), data=asked.data, smollm2=_smollm2(names, asked, Path(name)), threads=asked.threads,
-            quick=asked.quick, steps=asked.steps,
+            quick=asked.quick, steps=asked.steps, models=tuple(asked.model), dtypes=tuple(asked.dtype),
         )  # fmt: skip
         _measure_training([name for name in names if name in TRAINING], options, document)
         for name in names:
@@ -150,6 +154,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: only to see that it works")
     parser.add_argument("--steps", type=int, metavar="N", help="measured steps of a training, in place of 6 to 24")
+    parser.add_argument("--model", action="append", default=[], choices=training.MODELS,
+                        help="only this model (may be repeated)")  # fmt: skip
+    parser.add_argument("--dtype", action="append", default=[], choices=["fp32", "bf16"],
+                        help="only this number type (may be repeated)")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N", default=len(os.sched_getaffinity(0)),
                         help="threads of every process (default: the cores of this machine)")  # fmt: skip
     parser.add_argument("--home", type=Path, metavar="PATH", default=Path.home() / ".cache" / "footplate-tests",

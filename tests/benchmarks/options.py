@@ -8,7 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """`folder` is a temporary one of this call; `smollm2` the real model's folder, None where it cannot be had."""
+    """`folder` is a temporary one of this call; `smollm2` the real model's folder, None where it cannot be had.
+
+    `models` and `dtypes` leave the others out; empty ones leave none out.
+    """
 
     folder: Path
     data: Path | None
@@ -16,3 +19,5 @@ class Options:
     threads: int
     quick: bool
     steps: int | None
+    models: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()

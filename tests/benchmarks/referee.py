@@ -16,11 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Entrant:
-    """One process of a contest: its name, and the module and arguments that it runs."""
+    """One process of a contest: its name, the module and arguments that it runs, and in what environment."""
 
     name: str
     module: str
     arguments: tuple[str, ...]
+    env: Mapping[str, str]
     bytes_needed: int = 0
 
 
@@ -65,14 +66,12 @@ def alone(module: str, arguments: Sequence[str], *, env: Mapping[str, str], log:
     return answer
 
 
-def contest(
-    entrants: Sequence[Entrant], *, warm_up: int, steps: int, env: Mapping[str, str], logs: Path
-) -> list[Course]:
+def contest(entrants: Sequence[Entrant], *, warm_up: int, steps: int, logs: Path) -> list[Course]:
     """Let all entrants make the same steps in turns, in an order that is reversed each time; return their courses.
 
     One that fails is left out from there on, and its course says why.
     """
-    running = [_Process(entrant, env, logs) for entrant in entrants]
+    running = [_Process(entrant, logs) for entrant in entrants]
     try:
         for process in running:
             process.expect()  # ready: nobody loads while another is timed
@@ -91,14 +90,14 @@ def contest(
 
 
 class _Process:
-    def __init__(self, entrant: Entrant, env: Mapping[str, str], logs: Path) -> None:
+    def __init__(self, entrant: Entrant, logs: Path) -> None:
         self.course = Course(entrant.name)
         self._log = logs / f"{entrant.name}.log"
         with self._log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", entrant.module, *entrant.arguments],
                 cwd=ROOT,
-                env=dict(env),
+                env=dict(entrant.env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

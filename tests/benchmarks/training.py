@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.run.directory import Home
+from core.run.launch import child_environment
 from tests.benchmarks import matrix
 from tests.benchmarks.memory import available_bytes
 from tests.benchmarks.options import Options
@@ -18,6 +20,7 @@ FOOTPLATE = "footplate"
 COMPILED = "footplate, compiled"
 BARE = ("dense-full", "dense-supervised", "documents-supervised")
 PEERS = ("trainer", "trl", "trl-checkpointing")
+MODELS = tuple(shape.name for shape in (SMALL, SMOLLM2, SMALL_4096, SMOLLM2_4))
 _MODULES = {
     **{f"bare {name}": ("tests.benchmarks.bare_entrant", name) for name in BARE},
     **{name: ("tests.benchmarks.peer_entrant", name) for name in PEERS},
@@ -52,9 +55,15 @@ def races(names: Sequence[str], options: Options) -> list[Race]:
         found += [Race(shape, dtype, rivals, warm_up, options.steps or steps) for dtype in _dtypes(options)]
     if "compiled" in names:
         shapes = [(TINY, 2, 4)] if options.quick else [(SMALL_4096, 5, 24), (SMOLLM2_4, 4, 6)]
-        best = "bare documents-supervised"
-        found += [Race(s, "bf16", (COMPILED, best), warm_up, options.steps or steps) for s, warm_up, steps in shapes]
-    return [race for race in found if race.shape.vocabulary or options.smollm2 is not None]
+        beside = (COMPILED,) if options.quick else (COMPILED, "bare documents-supervised")
+        found += [Race(s, "bf16", beside, warm_up, options.steps or steps) for s, warm_up, steps in shapes]
+    return [
+        race
+        for race in found
+        if (race.shape.vocabulary or options.smollm2 is not None)
+        and (not options.models or race.shape.name in options.models)
+        and (not options.dtypes or race.dtype in options.dtypes)
+    ]
 
 
 def _dtypes(options: Options) -> tuple[Dtype, ...]:
@@ -82,13 +91,12 @@ def measure(names: Sequence[str], options: Options) -> Iterator[dict[str, Any]]:
 def _run(race: Race, plan: Plan, facts: dict[str, Any], options: Options) -> dict[str, Any]:
     logs = options.folder / f"{race.shape.name}-{race.dtype}"
     logs.mkdir(exist_ok=True)
-    entrants = {name: _entrant(name, race, plan, facts) for name in (FOOTPLATE, *race.rivals)}
+    env = {**environment(options.threads), "TORCHINDUCTOR_CACHE_DIR": str(logs / "inductor")}  # compiles anew
+    entrants = [_entrant(name, race, plan, facts, env) for name in (FOOTPLATE, *race.rivals)]
     rates = matrix.rates(facts, race.dtype, threads=options.threads, folder=options.folder)
     results: list[dict[str, Any]] = []
-    for group in _groups(list(entrants.values()), available_bytes() - _RESERVED_BYTES):
-        courses = contest(
-            group, warm_up=race.warm_up, steps=race.steps, env=environment(options.threads), logs=logs
-        )
+    for group in _groups(entrants, available_bytes() - _RESERVED_BYTES):
+        courses = contest(group, warm_up=race.warm_up, steps=race.steps, logs=logs)
         footplate = courses[0]
         # Footplate runs in every group; the table has it once, from the first.
         for course in courses[1:] if results else courses:
@@ -104,14 +112,17 @@ def _run(race: Race, plan: Plan, facts: dict[str, Any], options: Options) -> dic
 _A_STEP = ("tokens", "targets", "documents", "square_lengths")
 
 
-def _entrant(name: str, race: Race, plan: Plan, facts: dict[str, Any]) -> Entrant:
+def _entrant(name: str, race: Race, plan: Plan, facts: dict[str, Any], env: dict[str, str]) -> Entrant:
     module, variant = _MODULES[name]
+    if name in (FOOTPLATE, COMPILED):  # what its supervisor gives to a worker
+        inductor = env["TORCHINDUCTOR_CACHE_DIR"]
+        env = {**env, **child_environment(env, Home(plan.home)), "TORCHINDUCTOR_CACHE_DIR": inductor}
     # Weights, gradients and two moments in float32, and up to three copies of the logits.
     need = _IMPORTS_BYTES + 16 * facts["parameters"]
     rows = race.shape.sequences * race.shape.length
     need += 12 * rows * facts["vocabulary"] if variant in ("dense-full", "trainer") else 4 * rows * facts["vocabulary"]
     need += 200 * rows * facts["width"] * facts["layers"]
-    return Entrant(name, module, (plan.dumped(), race.dtype, variant), need)
+    return Entrant(name, module, (plan.dumped(), race.dtype, variant), env, need)
 
 
 def _groups(entrants: list[Entrant], budget: int) -> list[list[Entrant]]:
