@@ -15,6 +15,8 @@ The message says what was found and what was expected; the hint says what to do.
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -119,3 +121,20 @@ class StorageError(FootplateError):
     """A full disk, or input and output that failed."""
 
     exit_code = ExitCode.STORAGE
+
+
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+
+
+def disk_errno(error: BaseException) -> int | None:
+    """Return the number of the system's error by which a disk is full, fails or is read-only; None for any other.
+
+    safetensors and tokenizers raise exceptions of their own, which say the number only in their text: "File too large
+    (os error 27)" (the form in which Rust's std::io::Error shows itself).
+    """
+    if isinstance(error, OSError):
+        number = error.errno
+    else:
+        said = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(said.group(1)) if said else None
+    return number if number in _DISK_ERRORS else None
