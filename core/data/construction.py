@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import StorageError, UsageError
-
-_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+from core.errors import FootplateError, StorageError, UsageError, disk_errno
 
 
 class AlreadyThereError(UsageError):
@@ -44,8 +42,14 @@ def under_construction(folder: Path) -> Iterator[Path]:
             raise
         finally:
             os.close(lock)
+    except FootplateError:
+        raise
     except OSError as error:
         raise _explained(error, folder) from error
+    except Exception as error:
+        if disk_errno(error) is None:
+            raise
+        raise _storage_error(f"{folder}: {error}", folder) from error  # tokenizers has its own exceptions
 
 
 def _begun(folder: Path) -> tuple[Path, int]:
@@ -106,8 +110,10 @@ def _remove_abandoned(folder: Path) -> None:
 
 def _explained(error: OSError, folder: Path) -> StorageError | UsageError:
     place = error.filename or folder
-    if error.errno in _STORAGE_ERRORS or str(place).startswith(str(folder.parent)):
-        return StorageError(
-            f"{place}: {error.strerror or error}", hint=f"Make space or mend permissions below {folder.parent}."
-        )
+    if disk_errno(error) is not None or str(place).startswith(str(folder.parent)):
+        return _storage_error(f"{place}: {error.strerror or error}", folder)
     return UsageError(f"{place}: expected a file that can be read, found: {error.strerror or error}")
+
+
+def _storage_error(message: str, folder: Path) -> StorageError:
+    return StorageError(message, hint=f"Make space or mend permissions below {folder.parent}.")

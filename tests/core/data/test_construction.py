@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.data.construction import under_construction
-from core.errors import StorageError, UsageError
+from core.errors import DataError, StorageError, UsageError
 
 
 def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -68,3 +68,27 @@ def test_errors_of_the_disk_and_of_what_is_read_are_told_apart(tmp_path: Path) -
         build(tmp_path / "key", failing(OSError(28, "full", "/somewhere/else")))
     with pytest.raises(UsageError, match=r"/rows\.json: expected a file that can be read, found: Permission denied"):
         build(tmp_path / "key", failing(PermissionError(13, "Permission denied", "/rows.json")))
+
+
+def test_a_full_disk_that_a_library_reports_in_its_own_way_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"key: File too large \(os error 27\)"):
+        build(tmp_path / "key", failing(Exception("File too large (os error 27)")))
+    with pytest.raises(DataError):
+        build(tmp_path / "key", failing(DataError("row 5 says: (os error 27)")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tokenizer_that_does_not_fit_the_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys\nfrom pathlib import Path\n"
+        "from core.data.construction import under_construction\nfrom core.data.tokenizer_files import train_tokenizer\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (999, 999))\n"
+        "with under_construction(Path(sys.argv[1])) as partial:\n"
+        "    train_tokenizer(['abcabc'], vocabulary_size=258, folder=partial)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "key")],
+        capture_output=True, text=True, env={"PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    assert "core.errors.StorageError" in found.stderr
+    assert list(tmp_path.iterdir()) == []
