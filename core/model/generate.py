@@ -19,17 +19,26 @@ _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eot|>", "<end_of_turn>", "<|end|>",
 """What ends a turn in the chat templates of ChatML, Llama 3 and 4, Gemma, Phi, and their like."""
 
 
-def generate(model: Any, tokenizer_folder: Path, prompt_ids: Sequence[int], sampling: Sampling, *, seed: int) -> str:
+def generate(
+    model: Any,
+    tokenizer_folder: Path,
+    prompt_ids: Sequence[int],
+    sampling: Sampling,
+    *,
+    seed: int,
+    is_leaving: Callable[[], bool] | None = None,
+) -> str:
     """Return the text with which the model continues the prompt, without special tokens.
 
     It ends at the model's end of text or the chat template's end of turn, after `sampling.max_new_tokens`, or where the
     model's context is full; a prompt that fills the context alone loses its beginning. Training flags, the cache
-    setting and the global random generators are as before afterwards.
+    setting and the global random generators are as before afterwards. `is_leaving` is asked before each token: once it
+    is true, what was written so far is the text.
     Raises: UsageError for an empty prompt, or a tokenizer folder without tokenizer.json.
     """
     tokenizer = _tokenizer(tokenizer_folder)
     ends = end_tokens(model, tokenizer_folder, tokenizer)
-    written = generate_ids(model, prompt_ids, sampling, ends=ends, seed=seed)
+    written = generate_ids(model, prompt_ids, sampling, ends=ends, seed=seed, is_leaving=is_leaving)
     # Decoded together with the prompt: what a token reads as may depend on its neighbours.
     before = tokenizer.decode(list(prompt_ids), skip_special_tokens=True)
     both = tokenizer.decode([*prompt_ids, *written], skip_special_tokens=True)
@@ -37,7 +46,13 @@ def generate(model: Any, tokenizer_folder: Path, prompt_ids: Sequence[int], samp
 
 
 def generate_ids(
-    model: Any, prompt_ids: Sequence[int], sampling: Sampling, *, ends: frozenset[int], seed: int
+    model: Any,
+    prompt_ids: Sequence[int],
+    sampling: Sampling,
+    *,
+    ends: frozenset[int],
+    seed: int,
+    is_leaving: Callable[[], bool] | None = None,
 ) -> list[int]:
     """Return the tokens that follow the prompt, without the one that ended them; see `generate`."""
     from transformers import DynamicCache
@@ -55,6 +70,8 @@ def generate_ids(
         cache = DynamicCache(config=model.config)
         following = torch.tensor([prompt], device=device)
         while len(written) < sampling.max_new_tokens and (limit is None or len(prompt) + len(written) < limit):
+            if is_leaving is not None and is_leaving():
+                break
             logits = model(input_ids=following, cache=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
             token = choose(logits.float())
             if token in ends:
@@ -73,10 +90,19 @@ def end_tokens(model: Any, tokenizer_folder: Path, tokenizer: Tokenizer) -> froz
     names = [settings.get("eos_token"), *(name for name in _TURN_ENDS if name in str(template or ""))]
     words = (name.get("content") if isinstance(name, dict) else name for name in names)
     found = [tokenizer.token_to_id(word) for word in words if isinstance(word, str)]
-    generation = getattr(model, "generation_config", None)
-    for declared in (model.config.eos_token_id, getattr(generation, "eos_token_id", None)):
-        found.extend(declared if isinstance(declared, list) else [declared])
-    return frozenset(token for token in found if token is not None)
+    return frozenset(token for token in [*found, *declared_ends(model)] if token is not None)
+
+
+def declared_ends(model: Any) -> list[int]:
+    """Return the ids that end a text by the model's config and then by its generation config, each once.
+
+    The end of a turn of a chat model often stands in the generation config alone.
+    """
+    found: list[int] = []
+    for config in (model.config, getattr(model, "generation_config", None)):
+        ends = getattr(config, "eos_token_id", None)
+        found.extend(ends if isinstance(ends, list | tuple) else [] if ends is None else [ends])
+    return list(dict.fromkeys(found))
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

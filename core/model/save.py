@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
-from torch import Tensor
-
+from core.model.generate import declared_ends
 from core.model.placing import placed_whole
 
 _TOKENIZER_FILES = (
@@ -18,38 +17,23 @@ _TOKENIZER_FILES = (
 )
 
 
-def save_model(
-    model: Any, tokenizer_folder: Path, destination: Path, *, dtype: Literal["fp32", "bf16"] = "fp32"
-) -> None:
+def save_model(model: Any, tokenizer_folder: Path, destination: Path, *, stop_token_ids: Sequence[int] = ()) -> None:
     """Write the model and its tokenizer in the Hugging Face layout; the folder appears when it is complete.
 
-    Tied weights are stored once. `model` stays as it is, also where `dtype` stores it in bfloat16.
+    Weights are stored in their own type, tied ones once. `stop_token_ids` end a turn in the data that the model was trained
+    on: the stored generation config ends a text at them too, besides the ends that the model declares.
     Raises: StorageError where the disk is full or fails.
     """
-    stored = torch.float32 if dtype == "fp32" else torch.bfloat16
     # A copy of the shell that shares the tensors, so that settings for use do not reach the model in training.
     shell = copy.copy(model)
     shell.config = copy.deepcopy(model.config)
     shell.config.use_cache = True
     shell.generation_config = copy.deepcopy(model.generation_config)
-    shell.generation_config.eos_token_id = shell.config.eos_token_id
+    ends = list(dict.fromkeys([*declared_ends(model), *stop_token_ids]))
+    shell.generation_config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
     shell.generation_config.pad_token_id = shell.config.pad_token_id
     with placed_whole(destination) as folder:
-        shell.save_pretrained(folder, state_dict=_as_dtype(model.state_dict(), stored))
-        shell.config.dtype = stored  # save_pretrained writes the type of the parameters instead
-        shell.config.save_pretrained(folder)
+        shell.save_pretrained(folder)
         for name in _TOKENIZER_FILES:  # the folder may hold a model of its own
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, folder / name)
-
-
-def _as_dtype(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the tensors as `dtype`; names that shared a tensor still share one, so that it is stored once."""
-    converted: dict[tuple[int, torch.Size, tuple[int, ...]], Tensor] = {}
-    result = {}
-    for name, tensor in tensors.items():
-        place = tensor.data_ptr(), tensor.shape, tensor.stride()
-        if place not in converted:
-            converted[place] = tensor.detach().to(dtype if tensor.is_floating_point() else tensor.dtype)
-        result[name] = converted[place]
-    return result

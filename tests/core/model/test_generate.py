@@ -151,6 +151,17 @@ def test_a_turn_ends_where_the_chat_template_ends_it(model: Any, tmp_path: Path)
     model.generation_config.eos_token_id = None
     assert end_tokens(model, plain, read) == {0, 40, 41}
     assert end_tokens(model, chat, read) == {0, 1, 40, 41}
+    model.generation_config.eos_token_id = [41, 42]
+    assert end_tokens(model, plain, read) == {0, 40, 41, 42}
+
+
+def test_leaving_keeps_what_was_written(model: Any, tmp_path: Path) -> None:
+    right = _without_cache(model, [5, 6, 7], 12)
+    answers = iter([False, False, False, True])
+    found = generate_ids(model, [5, 6, 7], GREEDY, ends=NONE, seed=1, is_leaving=lambda: next(answers))
+    assert found == right[:3]
+    assert model.training
+    assert generate(model, _folder(tmp_path / "t"), [5], GREEDY, seed=1, is_leaving=lambda: True) == ""
 
 
 def test_an_empty_prompt_is_an_error(model: Any) -> None:

@@ -105,18 +105,19 @@ def test_a_saved_model_loads_where_only_transformers_is(
     ]  # fmt: skip
 
 
-def test_saving_in_bfloat16_halves_the_file_and_leaves_the_model(
+def test_a_saved_model_ends_where_either_config_or_the_data_say(
     build: Callable[..., Any], tokenizer: Path, tmp_path: Path
 ) -> None:
+    """A chat model's end of turn may stand in its generation config alone."""
     model = build()
-    folder = _saved(model, tokenizer, tmp_path / "model", dtype="bf16")
-    stored = load_file(folder / "model.safetensors")
-    assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
-    assert "lm_head.weight" not in stored
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
-    name = "model.norm.weight"
-    assert torch.equal(stored[name], model.state_dict()[name].bfloat16())
+    model.generation_config.eos_token_id = [7, 0]
+    folder = _saved(model, tokenizer, tmp_path / "model", stop_token_ids=(9, 7))
+    stored = json.loads((folder / "generation_config.json").read_text())
+    assert stored["eos_token_id"] == [0, 7, 9]
+    assert model.generation_config.eos_token_id == [7, 0]
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "float32"
+    again = _saved(load_folder(folder), folder, tmp_path / "again")
+    assert json.loads((again / "generation_config.json").read_text()) == stored
 
 
 def test_a_tokenizer_that_lies_beside_a_model_brings_only_itself(

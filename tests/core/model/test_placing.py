@@ -76,7 +76,7 @@ def test_a_kill_between_old_and_new_loses_neither_s_place(tmp_path: Path) -> Non
     "error", [OSError(28, "full"), RuntimeError("Error while serializing: I/O error: File too large (os error 27)")]
 )
 def test_a_full_disk_is_a_storage_error_whoever_reports_it(error: Exception, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="full|os error 27"):
+    with pytest.raises(StorageError, match=r"full|os error 27"):
         place(tmp_path / "model", failing(error))
     assert list(tmp_path.iterdir()) == []
 
