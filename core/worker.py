@@ -6,45 +6,48 @@ The only place that catches everything: whatever ends a phase becomes one event 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import assert_never
 
 from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
-from core.errors import ExitCode, FootplateError, OutOfMemoryError, StorageError
+from core.errors import ExitCode, FootplateError, OutOfMemoryError, StorageError, disk_errno
 from core.run import faults
 from core.run.directory import RunDirectory
 from core.run.event_log import EventWriter
 from core.run.events import Failed
 from core.run.overrides import Resolved, resolved_config
-from core.run.session import Session
+from core.run.session import SIGNALS, Session
 
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 OUTCOMES = {"finished": ExitCode.DONE, "asked": ExitCode.DONE, "preempted": ExitCode.PREEMPTED}
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, is_process: bool = False) -> int:
     """Do the work of one attempt and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m core.worker")
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, required=True)
     options = parser.parse_args(arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
-    faults.activate(os.environ.get("FOOTPLATE_FAULT", ""))
     run = RunDirectory(options.run)
     try:
+        faults.activate(os.environ.get("FOOTPLATE_FAULT", ""))
         resolved = resolved_config(run)
-    except FootplateError as error:
+        session = Session.open(run, resolved.config, options.attempt)
+    except Exception as error:
         return _failed_early(run, options.attempt, error)
-    session = Session.open(run, resolved.config, options.attempt)
     try:
         return OUTCOMES[run_phase(resolved, session)]
     except Exception as error:
         return _failed(session, error)
     finally:
+        if is_process:  # the work is done: a signal while Python ends must not change the exit code
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         session.close()
 
 
@@ -67,40 +70,55 @@ def run_phase(resolved: Resolved, session: Session) -> str:
             assert_never(never)
 
 
-def _failed_early(run: RunDirectory, attempt: int, error: FootplateError) -> int:
-    """Say that there is no configuration to work by; without one there is no session."""
-    print(f"error: {error}", file=sys.stderr)
-    writer = EventWriter(run.events, attempt)
-    writer.write(Failed(exit_code=int(error.exit_code), message=error.message, hint=error.hint))
-    writer.close()
-    return int(error.exit_code)
+def _failed_early(run: RunDirectory, attempt: int, error: Exception) -> int:
+    """Say why there is no session: a configuration that does not hold, or files of the run that cannot be opened."""
+    known = _told(error, run.attempt(attempt).log)
+    with contextlib.suppress(Exception):  # the log may be what cannot be opened
+        writer = EventWriter(run.events, attempt)
+        writer.write(Failed(exit_code=int(known.exit_code), message=known.message, hint=known.hint))
+        writer.close()
+    return int(known.exit_code)
 
 
 def _failed(session: Session, error: Exception) -> int:
-    known = _as_footplate_error(error)
-    if known is None:
-        traceback.print_exc()
-        known = FootplateError(
-            f"unexpected {type(error).__name__}: {error}",
-            hint=f"This is a bug of Footplate; the traceback is in {session.run.attempt(session.attempt).log}.",
-        )
-    else:
-        print(f"error: {known}", file=sys.stderr)
-    session.emit(
-        Failed(exit_code=int(known.exit_code), message=known.message, hint=known.hint, step=session.step)
-    )
+    known = _told(error, session.run.attempt(session.attempt).log)
+    session.emit(Failed(exit_code=int(known.exit_code), message=known.message, hint=known.hint, step=session.step))
     return int(known.exit_code)
+
+
+def _told(error: Exception, log: Path) -> FootplateError:
+    """Print an error, a bug with its traceback, and return it as one of ours."""
+    known = _as_footplate_error(error)
+    if known is not None:
+        print(f"error: {known}", file=sys.stderr)
+        return known
+    traceback.print_exception(error)
+    return FootplateError(
+        f"unexpected {type(error).__name__}: {error}",
+        hint=f"This is a bug of Footplate; the traceback is in {log}.",
+    )
 
 
 def _as_footplate_error(error: Exception) -> FootplateError | None:
     if isinstance(error, FootplateError):
         return error
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error):
-        return OutOfMemoryError(f"no memory left: {_memory_words()}{str(error).splitlines()[0]}", hint=MEMORY_HINT)
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        where = error.filename or "a file of the run"
-        return StorageError(f"{where}: {error.strerror}", hint="Free some space, then resume the run.")
+    if _is_out_of_memory(error):
+        return OutOfMemoryError(f"no memory left: {_memory_words()}{_first_line(error)}", hint=MEMORY_HINT)
+    if disk_errno(error) is not None:
+        where = getattr(error, "filename", None) or "a file of the run"
+        return StorageError(f"{where}: {_first_line(error)}", hint="Free some space, then resume the run.")
     return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    words = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch, its CPU allocator and cuBLAS say it
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 MEMORY_HINT = (
@@ -120,4 +138,4 @@ def _memory_words() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(is_process=True))

@@ -11,7 +11,7 @@ from core.config.phases import PrepareConfig
 from core.data.fingerprints import with_known_tokenizer
 from core.data.manifest import read_manifest
 from core.data.prepare import PreparationStopped, is_prepared, prepare
-from core.run.events import Finished, Started, Stopped
+from core.run.events import Finished, Resumed, Started, Stopped
 from core.run.session import Outcome, Session
 
 
@@ -22,6 +22,8 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
     """
     begin = time.monotonic()
     session.start(Started(phase="prepare", facts={"sources": len(config.data.sources), "kind": config.data.kind}))
+    if session.attempt > 1:
+        session.emit(Resumed(step=0, checkpoint="", notes=("data is made whole or not at all: begins again",)))
     if not is_prepared(session.run.data):
         try:
             with session.section("preparing"):

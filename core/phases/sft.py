@@ -10,6 +10,7 @@ from __future__ import annotations
 from core.config.phases import SFTConfig
 from core.data.prepare import PreparationStopped
 from core.data.shards import TokenShards
+from core.errors import DataError
 from core.model.load import resolve_model
 from core.run.session import Outcome, Session
 from core.training.batches import InstructionRows
@@ -28,8 +29,17 @@ def run(config: SFTConfig, session: Session, *, allow_inexact: bool) -> Outcome:
 
     # 2. rows: examples packed into sequences
     length, pack = config.batch.sequence_length, config.data.pack
-    rows = InstructionRows(TokenShards(tokens.folder, "train"), length=length, pack=pack)
-    held_out = InstructionRows(TokenShards(tokens.folder, "held_out"), length=length, pack=pack)
+    trained, held = TokenShards(tokens.folder, "train"), TokenShards(tokens.folder, "held_out")
+
+    longest = max((int(shards.lengths.max()) for shards in (trained, held) if shards.documents), default=0)
+    if longest > length:
+        raise DataError(
+            f"batch.sequence_length is {length}, and the longest example has {longest} tokens",
+            hint="Prepare the data with data.max_tokens of at most batch.sequence_length, or raise the latter.",
+        )
+
+    rows = InstructionRows(trained, length=length, pack=pack)
+    held_out = InstructionRows(held, length=length, pack=pack)
 
     # 3. model, loop, export
     material = Material(tokens, rows, held_out, template=tokens.manifest.template, model_folder=model_folder)

@@ -156,6 +156,10 @@ class Batches:
             for group in groups
         ]
 
+    def move_to(self, cursor: Cursor) -> None:
+        """Go on at `cursor`, or with the next epoch where this one has no such row (after an inexact resume)."""
+        self.cursor = cursor if cursor.position < len(self._rows) else Cursor(cursor.epoch + 1, 0)
+
     def _take(self) -> int:
         epoch, position = self.cursor.epoch, self.cursor.position
         if epoch != self._order_epoch:

@@ -21,14 +21,14 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from core.errors import CheckpointError, StorageError
+from core.errors import CheckpointError, StorageError, disk_errno
 from core.run.directory import RunDirectory
 from core.run.faults import fault
 from core.run.private import delete_tree, make_folder
 
 SCHEMA = 1
 STEP_NAME = re.compile(r"step-(\d{8,})")
-PINNED = ".pinned"
+PINNED = "pinned"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def save(run: RunDirectory, snapshot: Snapshot) -> Saved:
     """
     target = run.checkpoint(snapshot.step)
     if (existing := _whole(target)) is not None:
+        _sync_folder(run.checkpoints)  # the save that made it may have failed at just this
         return existing
+    _remove_leavings(run)
     if os.path.lexists(target):
         set_aside(target)
     temporary = run.checkpoints / f".tmp-{snapshot.step:08d}-{secrets.token_hex(4)}"
@@ -73,14 +75,11 @@ def save(run: RunDirectory, snapshot: Snapshot) -> Saved:
         os.rename(temporary, target)
         fault("checkpoint.renamed")
         _sync_folder(run.checkpoints)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise _storage_error(error, run, snapshot) from error
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if _is_disk_error(error):  # safetensors reports errors of the system as an exception of its own
-            raise _storage_error(error, run, snapshot) from error
-        raise
+        if disk_errno(error) is None:
+            raise
+        raise _storage_error(error, run, snapshot) from error
     fault("checkpoint.committed")
     return Saved(target, snapshot.step, total)
 
@@ -102,6 +101,7 @@ def _write(folder: Path, snapshot: Snapshot) -> int:
         "fingerprint": dict(snapshot.fingerprint),
         "files": files,
     }
+    manifest["sha256"] = _manifest_hash(manifest)
     path = folder / "manifest.json"
     path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     _sync_file(path)
@@ -131,6 +131,8 @@ def verify(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path.name} has no manifest.json") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path.name}/manifest.json cannot be read: {error}") from error
+    if manifest.get("sha256") != _manifest_hash(manifest):
+        raise CheckpointError(f"{path.name}/manifest.json does not have the SHA-256 that it says of itself")
     if schema != SCHEMA:
         raise CheckpointError(f"{path.name} has schema {schema}, this version reads {SCHEMA}")
     match = STEP_NAME.fullmatch(path.name)
@@ -142,6 +144,11 @@ def verify(path: Path) -> dict[str, Any]:
     for name, entry in entries.items():
         _verify_file(path, name, entry)
     return dict(manifest)
+
+
+def _manifest_hash(manifest: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _verify_file(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
@@ -170,7 +177,7 @@ def load_newest(run: RunDirectory) -> Loaded | None:
     Returns None where the run never made one. Raises: CheckpointError where all that were made are damaged.
     """
     reasons: list[str] = []
-    for path in sorted(list_checkpoints(run), key=_step_of, reverse=True):
+    for path in sorted(list_checkpoints(run), key=step_of, reverse=True):
         try:
             manifest = verify(path)
         except CheckpointError as error:
@@ -201,22 +208,33 @@ def list_checkpoints(run: RunDirectory) -> list[Path]:
     if not run.checkpoints.is_dir():
         return []
     found = [entry for entry in run.checkpoints.iterdir() if STEP_NAME.fullmatch(entry.name) and entry.is_dir()]
-    return sorted(found, key=_step_of)
+    return sorted(found, key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """Return the step in the name of a checkpoint's folder, -1 for another name."""
+    match = STEP_NAME.fullmatch(path.name)
+    return int(match[1]) if match else -1
 
 
 def prune(run: RunDirectory, *, keep: int) -> list[str]:
     """Delete all but the `keep` newest checkpoints by step, and leavings of saves that were cut off; return names.
 
-    Pinned ones stay and do not count. Called only after a new one was verified.
+    Those that hold a file named `pinned` stay and do not count. Called only after a new one was verified.
     """
     removed = []
     candidates = [path for path in list_checkpoints(run) if not (path / PINNED).exists()]
     for path in candidates[:-keep]:
         delete_tree(path, root=run.path)
         removed.append(path.name)
+    _remove_leavings(run)
+    return removed
+
+
+def _remove_leavings(run: RunDirectory) -> None:
+    """Delete what saves that were cut off left, which takes space that the next one may need."""
     for leaving in run.checkpoints.glob(".tmp-*"):
         delete_tree(leaving, root=run.path)
-    return removed
 
 
 def set_aside(path: Path) -> Path:
@@ -236,11 +254,6 @@ def _whole(path: Path) -> Saved | None:
     except CheckpointError:
         return None
     return Saved(path, int(manifest["step"]), sum(entry["bytes"] for entry in manifest["files"].values()), False)
-
-
-def _step_of(path: Path) -> int:
-    match = STEP_NAME.fullmatch(path.name)
-    return int(match[1]) if match else -1
 
 
 def _sha256(path: Path) -> str:
@@ -264,15 +277,10 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _is_disk_error(error: Exception) -> bool:
-    return any(word in str(error) for word in ("No space", "os error 28", "os error 5)", "os error 122", "File too"))
-
-
 def _storage_error(error: Exception, run: RunDirectory, snapshot: Snapshot) -> StorageError:
     need = sum(t.numel() * t.element_size() for tensors in snapshot.tensors.values() for t in tensors.values())
     have = shutil.disk_usage(run.path).free
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    reason = "the disk is full" if full or "No space" in str(error) else str(error)
+    reason = "the disk is full" if disk_errno(error) in (errno.ENOSPC, errno.EDQUOT) else str(error)
     return StorageError(
         f"the checkpoint of step {snapshot.step} could not be written: {reason}; need {need / 1e6:,.1f} MB, "
         f"have {have / 1e6:,.1f} MB",

@@ -101,8 +101,7 @@ class Engine:
             refusal = self._name_gradient()
             if self.scaler.is_enabled():
                 scale = self.scaler.get_scale()
-                self.scaler.step(self.optimizer)  # applies nothing: unscale_ found the overflow
-                self.scaler.update()
+                self.scaler.update()  # without a step: nothing may move, also where only the norm overflows
                 refusal += f"; loss scale {scale:g} halved to {self.scaler.get_scale():g}"
             self.optimizer.zero_grad()
             return StepResult(loss, grad_norm, tokens, refusal=refusal, is_overflow=self.scaler.is_enabled())

@@ -23,11 +23,13 @@ def evaluate(
     micro_size: int,
     limit: int | None,
     step: int,
+    pad_to: int | None,
     is_leaving: Callable[[], bool],
 ) -> Evaluated | None:
     """Return the mean loss in nats over all target tokens of the rows, and its exponential.
 
-    Each row counts once, and each token as much as any other. Returns None where `is_leaving` turned true on the way.
+    Each row counts once, and each token as much as any other. With `pad_to`, compiled layers see one shape.
+    Returns None where `is_leaving` turned true on the way.
     """
     begin = time.monotonic()
     total, tokens = 0.0, 0
@@ -36,7 +38,7 @@ def evaluate(
     model.eval()
     try:
         with torch.no_grad():
-            for batch in in_order(rows, micro_size=micro_size, limit=limit):
+            for batch in in_order(rows, micro_size=micro_size, limit=limit, pad_to=pad_to):
                 if is_leaving():
                     return None
                 total += _sum(engine, objective, batch)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from core.config.phases import PretrainConfig, SFTConfig
 from core.errors import NumericError, StorageError
-from core.run.control import Request
 from core.run.events import CheckpointSaved, Evaluated, Notice, Paused, Sampled, Stopped
 from core.run.session import Outcome, Session
 from core.training.batches import Batches
-from core.training.checkpoint import prune, save
+from core.training.checkpoint import Saved, Snapshot, prune, save
 from core.training.engine import Engine, StepResult
 from core.training.objectives import NextToken
 from core.training.resume import Position, capture
@@ -48,8 +49,10 @@ class Work:
 def fit(work: Work) -> Outcome:
     """Train until `work.steps` updates are applied or the run is to leave; a leaving run has saved a checkpoint.
 
-    Between two steps the order is: log, save, evaluate, sample, requests, leave; so a checkpoint is there before an
-    evaluation can fail. Raises: NumericError after a refused step, as configured; StorageError where a save fails.
+    Between two steps the order is: log, save, evaluate, sample, leave; requests are taken with what the cadence asks
+    for and answered when they are done. Where a step is refused for good, or an evaluation or a sample fails, the state
+    is whole and is saved first. Raises: NumericError after a refused step, as configured; StorageError where a save
+    fails.
     """
     session, position = work.session, work.position
     clock = _Clock()
@@ -62,7 +65,8 @@ def fit(work: Work) -> Outcome:
             rate = learning_rate_at(position.step, steps=work.steps, schedule=work.config.schedule)
             result = work.engine.step(micro_batches, work.objective, learning_rate=rate)
         if not result.applied:
-            _refused(work, result)
+            with _saving_what_is_there(work):
+                _refused(work, result)
             continue
         position.step += 1
         position.tokens += result.tokens
@@ -80,7 +84,7 @@ def fit(work: Work) -> Outcome:
                     "train/tokens_per_second": clock.rate(),
                 },
             )
-        _do(work, due_at(position.step, work.steps, config=work.config) | _requested(work), clock)
+        _do(work, due_at(position.step, work.steps, config=work.config), clock)
     if (reason := session.leaving()) is not None:
         return _leave(work, reason)
     return "finished"
@@ -115,28 +119,31 @@ def due_at(step: int, steps: int, *, config: PretrainConfig | SFTConfig) -> set[
     return {name for name, interval in every.items() if interval and step % interval == 0}
 
 
-def _requested(work: Work) -> set[str]:
-    names = set()
-    for request in work.session.requests():
-        names |= _accept(work, request)
-    return names
+VERBS = {"checkpoint": "save", "evaluate": "evaluate", "sample": "sample"}
 
 
-def _accept(work: Work, request: Request) -> set[str]:
-    asked = {"checkpoint": "save", "evaluate": "evaluate", "sample": "sample"}.get(request.verb)
-    if asked is None:
-        work.session.handled(request, False, f"a training run does not know {request.verb!r}")
-        return set()
-    work.session.handled(request, True, f"at step {work.position.step}")
-    return {asked}
-
-
-def _do(work: Work, names: set[str], clock: _Clock) -> None:
-    if not names:
-        return
+def _do(work: Work, due: set[str], clock: _Clock) -> None:
+    """Do what is due and what consoles ask for, and answer them when it is done."""
     begin = time.monotonic()
-    if "save" in names:
-        checkpoint(work)
+    requests = work.session.requests()
+    names = due | {VERBS[request.verb] for request in requests if request.verb in VERBS}
+    try:
+        if "save" in names:
+            checkpoint(work)
+        with _saving_what_is_there(work):
+            _examine(work, names)
+    except Exception as error:
+        for request in requests:
+            work.session.handled(request, False, f"failed at step {work.position.step}: {error}")
+        raise
+    for request in requests:
+        known = request.verb in VERBS
+        words = f"done at step {work.position.step}" if known else f"a training run does not know {request.verb!r}"
+        work.session.handled(request, known, words)
+    clock.leave_out(time.monotonic() - begin)
+
+
+def _examine(work: Work, names: set[str]) -> None:
     if "evaluate" in names and work.evaluate is not None:
         with work.session.section("evaluating"):
             evaluated = work.evaluate()
@@ -146,7 +153,18 @@ def _do(work: Work, names: set[str], clock: _Clock) -> None:
         with work.session.section("sampling"):
             for sampled in work.sample():
                 work.session.emit(sampled)
-    clock.leave_out(time.monotonic() - begin)
+
+
+@contextmanager
+def _saving_what_is_there(work: Work) -> Iterator[None]:
+    """Save before an error goes on, where it left parameters and optimizer whole."""
+    try:
+        yield
+    except Exception:
+        if work.position.step:
+            with contextlib.suppress(Exception):  # the error that ends the run is the one to tell
+                _announce(work, save(work.session.run, _snapshot(work)), seconds=0.0)
+        raise
 
 
 def checkpoint(work: Work) -> None:
@@ -154,21 +172,33 @@ def checkpoint(work: Work) -> None:
     session, cadence = work.session, work.config.cadence
     with session.section("saving"):
         begin = time.monotonic()
+        failures = 0
         while True:
-            snapshot = capture(work.engine, work.batches, work.position, work.marks)
             try:
-                saved = save(session.run, snapshot)
+                saved = save(session.run, _snapshot(work))
                 break
             except StorageError as error:
                 if cadence.on_disk_full == "exit" or session.leaving() is not None:
                     raise
-                session.emit(Paused(reason=error.message, step=work.position.step))
+                if not failures:
+                    session.emit(Paused(reason=error.message, step=work.position.step))
+                failures += 1
                 time.sleep(DISK_POLL_SECONDS)
-        seconds = time.monotonic() - begin
-        if not saved.is_new:
-            return
-        session.emit(CheckpointSaved(step=saved.step, name=saved.path.name, bytes=saved.bytes, seconds=seconds))
-        prune(session.run, keep=cadence.keep_checkpoints)
+        if failures:  # a save may have failed after its folder was in place
+            saved = replace(saved, is_new=True)
+        _announce(work, saved, seconds=time.monotonic() - begin)
+
+
+def _announce(work: Work, saved: Saved, *, seconds: float) -> None:
+    if not saved.is_new:
+        return
+    name = saved.path.name
+    work.session.emit(CheckpointSaved(step=saved.step, name=name, bytes=saved.bytes, seconds=seconds))
+    prune(work.session.run, keep=work.config.cadence.keep_checkpoints)
+
+
+def _snapshot(work: Work) -> Snapshot:
+    return capture(work.engine, work.batches, work.position, work.marks)
 
 
 def _leave(work: Work, reason: Literal["asked", "preempted"]) -> Outcome:

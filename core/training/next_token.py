@@ -15,6 +15,8 @@ import torch
 from transformers import PreTrainedModel
 
 from core.config.phases import PretrainConfig, SFTConfig
+from core.data.templates import render_prompt
+from core.errors import UsageError
 from core.model.compile import compile_layers
 from core.model.load import build_model
 from core.model.reading import Reading
@@ -56,6 +58,8 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     """Train on the rows of `material`, from the start or from the newest checkpoint, and export the model."""
     begin = time.monotonic()
     tokens, batch = material.tokens, config.batch
+    for prompt in config.sampling.prompts:  # one that cannot be asked ends the run now and not after its last step
+        render_prompt(tokens.folder / "tokenizer", material.template, prompt)
     steps = planned_steps(config, len(material.train))
 
     # 1. model, objective, optimizer
@@ -73,7 +77,8 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     marks = fingerprint(config, data_digest=tokens.manifest.digest, device=device, dtype=dtype)
     facts = _facts(config, engine, reading, material)
     session.start(Started(phase=config.phase, steps=steps, series=SERIES, facts=facts))
-    position = resume(session, engine, batches, marks, allow_inexact=allow_inexact)
+    position = resume(session, engine, batches, marks, steps=steps, allow_inexact=allow_inexact)
+    session.step = position.step
     check_space(session, engine, keep=config.cadence.keep_checkpoints)
 
     # 3. train
@@ -85,6 +90,7 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
             micro_size=batch.micro_size,
             limit=config.cadence.evaluate_sequences,
             step=position.step,
+            pad_to=pad_to,
             is_leaving=lambda: session.leaving() is not None,
         )
 
@@ -126,6 +132,7 @@ def _model(
         end_token_id=manifest.end_token_id,
         seed=config.seed,
     )
+    _check_length(model, config.batch.sequence_length)
     model.to(device)
     # On CUDA half precision picks other attention kernels, so the check runs under it; on a CPU it does not.
     autocast = TORCH_DTYPES[dtype] if device.type == "cuda" and dtype != "fp32" else None
@@ -133,6 +140,16 @@ def _model(
     if config.model.compile:
         compile_layers(model)
     return model, reading
+
+
+def _check_length(model: PreTrainedModel, length: int) -> None:
+    """Refuse sequences for which the model has no positions. Raises: UsageError."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if limit is not None and length > limit:
+        raise UsageError(
+            f"batch.sequence_length is {length}, the model has {limit} positions",
+            hint=f"Give at most {limit}.",
+        )
 
 
 def _facts(

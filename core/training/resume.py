@@ -102,7 +102,7 @@ def restore(snapshot: Snapshot, engine: Engine, batches: Batches) -> Position:
     if "scaler" in state and engine.scaler.is_enabled():
         engine.scaler.load_state_dict(state["scaler"])
     if "cursor" in state:
-        batches.cursor = Cursor(int(state["cursor"]["epoch"]), int(state["cursor"]["position"]))
+        batches.move_to(Cursor(int(state["cursor"]["epoch"]), int(state["cursor"]["position"])))
     _restore_generators(snapshot, engine.device)
     return Position(
         step=snapshot.step,

@@ -22,11 +22,11 @@ from core.data.prepare import is_prepared, prepare
 from core.errors import CheckpointError, DataError, StorageError, UsageError
 from core.model.load import save_model
 from core.run.event_log import EventReader
-from core.run.events import Evaluated, Finished, Notice, Resumed, Sampled, Series, Stopped
+from core.run.events import CheckpointSaved, Evaluated, Finished, Notice, Resumed, Sampled, Series, Stopped
 from core.run.runs import find_run
 from core.run.session import Outcome, Session
 from core.training.batches import Batches
-from core.training.checkpoint import load_newest
+from core.training.checkpoint import list_checkpoints, load_newest, step_of
 from core.training.device import peak_memory_bytes
 from core.training.engine import Engine
 from core.training.loop import due_at
@@ -55,7 +55,9 @@ def seed_everything(config: PretrainConfig | SFTConfig) -> None:
 def left_before_training(session: Session) -> Outcome:
     """Say that the run left while it prepared its data, and why."""
     reason = session.leaving() or "asked"
-    session.emit(Stopped(step=0, reason=reason, message="left while preparing the data; nothing was trained"))
+    kept = list_checkpoints(session.run)
+    step = step_of(kept[-1]) if kept else 0
+    session.emit(Stopped(step=step, reason=reason, message="left while preparing the data; nothing was trained"))
     return reason
 
 
@@ -104,24 +106,31 @@ def check_space(session: Session, engine: Engine, *, keep: int) -> None:
     Raises: StorageError with what is needed and what is there.
     """
     one = 3 * sum(p.numel() * p.element_size() for p in engine.parameters.values())
-    need, have = one * (keep + 1) + one // 3, shutil.disk_usage(session.run.path).free
+    more = max(1, keep + 1 - len(list_checkpoints(session.run)))
+    need, have = one * more + one // 3, shutil.disk_usage(session.run.path).free
     if need > have:
         raise StorageError(
-            f"{keep + 1} checkpoints and the model take {need / 1e9:.2f} GB, the disk has {have / 1e9:.2f} GB",
+            f"{more} more checkpoints and the model take {need / 1e9:.2f} GB, the disk has {have / 1e9:.2f} GB",
             hint="Free some space, or lower cadence.keep_checkpoints.",
         )
 
 
 def resume(
-    session: Session, engine: Engine, batches: Batches, marks: Mapping[str, Any], *, allow_inexact: bool
+    session: Session, engine: Engine, batches: Batches, marks: Mapping[str, Any], *, steps: int, allow_inexact: bool
 ) -> Position:
     """Return where to begin: at 0, or where the newest whole checkpoint says, which is then put back.
 
-    Raises: CheckpointError where the continuation would not be exact and that was not allowed.
+    Raises: CheckpointError where the continuation would not be exact and that was not allowed, or where checkpoints
+    that the log names are gone; UsageError where the run is to have fewer steps than it has.
     """
     if session.attempt == 1:
         return Position()
     loaded = load_newest(session.run)
+    if loaded is None and (lost := _last_saved(session)):
+        raise CheckpointError(
+            f"the log says that {lost} was saved, and no checkpoint is there",
+            hint=f"Put it back into {session.run.checkpoints}, or start a new run from the preset.",
+        )
     if loaded is None:
         session.emit(Resumed(step=0, checkpoint="", notes=("no checkpoint was made before; begins again at step 0",)))
         return Position()
@@ -131,6 +140,11 @@ def resume(
         raise CheckpointError(
             f"{loaded.path.name} cannot be continued exactly:\n    " + "\n    ".join(breaking + missing),
             hint="Undo the change, or `footplate resume --allow-inexact`, which marks the run for ever.",
+        )
+    if loaded.snapshot.step > steps:
+        raise UsageError(
+            f"schedule.steps is {steps}, and step {loaded.snapshot.step} was reached already",
+            hint="A run cannot go back: give more steps, or start a new run.",
         )
     position = restore(loaded.snapshot, engine, batches)
     if breaking or missing:
@@ -190,6 +204,16 @@ def export(session: Session, engine: Engine, tokens: Tokens, *, step: int, begin
     }
     facts.update(_last_evaluation(session))
     session.emit(Finished(step=step, facts=facts))
+
+
+def _last_saved(session: Session) -> str:
+    """Return the name of the last checkpoint that the log says was saved, "" for none."""
+    reader, last = EventReader(session.run.events), ""
+    while events := reader.read():
+        for event in events:
+            if isinstance(event, CheckpointSaved):
+                last = event.name
+    return last
 
 
 def _last_evaluation(session: Session) -> dict[str, float]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -80,9 +82,15 @@ def flip_byte(path: Path) -> None:
     path.write_bytes(data)
 
 
-def edit_step(path: Path) -> None:
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "step": 4}))
+def edit(path: Path, **changes: object) -> None:
+    manifest = {**json.loads(path.read_text()), **changes}
+    del manifest["sha256"]
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**manifest, "sha256": digest}))
+
+
+def flip_mark(path: Path) -> None:
+    path.write_text(path.read_text().replace('"seed": 17', '"seed": 16'))
 
 
 DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
@@ -93,7 +101,8 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("missing manifest", lambda p: (p / "manifest.json").unlink(), "no manifest"),
     ("manifest not JSON", lambda p: (p / "manifest.json").write_text("{"), "cannot be read"),
     ("manifest a list", lambda p: (p / "manifest.json").write_text("[]"), "cannot be read"),
-    ("another step", lambda p: edit_step(p / "manifest.json"), "says in its manifest that it is step 4"),
+    ("another step", lambda p: edit(p / "manifest.json", step=4), "says in its manifest that it is step 4"),
+    ("a flipped mark", lambda p: flip_mark(p / "manifest.json"), "manifest.json does not have the SHA-256"),
     ("extra file", lambda p: (p / "extra.bin").write_bytes(b"x"), "extra.bin"),
     ("symlink", lambda p: ((p / "state.json").rename(p.parent / "s"), (p / "state.json").symlink_to(p.parent / "s")),
      "state.json is missing"),
@@ -214,22 +223,24 @@ def test_every_failing_write_ends_in_the_old_or_the_new(run: RunDirectory, monke
             real(descriptor)
 
         monkeypatch.setattr(os, "fsync", fsync)
+        failed = None
         try:
             save(run, snapshot(5))
         except StorageError as error:
-            assert error.exit_code == 8
-            assert "need" in error.message
-            assert "have" in error.message
+            failed = error
         monkeypatch.setattr(os, "fsync", real)
+        if calls < failing:
+            break
+        assert failed is not None
+        assert failed.exit_code == 8
+        assert "need" in failed.message
+        assert "have" in failed.message
         assert not list(run.checkpoints.glob(".tmp-*"))
         loaded = load_newest(run)
         assert loaded is not None
         assert loaded.set_aside == ()
-        if calls < failing:
-            break
-        if loaded.snapshot.step == 5:
-            import shutil
-
-            shutil.rmtree(run.checkpoint(5))
+        assert loaded.snapshot.step in (4, 5)
+        assert verify(save(run, snapshot(5)).path)["step"] == 5, "the next try goes through"
+        shutil.rmtree(run.checkpoint(5))
     assert failing > 5
     assert verify(run.checkpoint(5))["step"] == 5

@@ -15,7 +15,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from core.config.optimization import AdamW
 from core.model.batch import IGNORED, PackedBatch, packed
+from core.model.verification import verify_reading
 from core.training.engine import Engine, decay_groups
+from core.training.objectives import NextToken
 
 CPU = torch.device("cpu")
 
@@ -34,7 +36,7 @@ class PlainNextToken:
     """The loss as anyone would write it, one document a batch, on full logits."""
 
     weights: tuple[float, ...] = (1.0,)
-    poison: Callable[[Tensor], Tensor] = staticmethod(lambda loss: loss)
+    poison: Callable[[Tensor], Tensor] = torch.clone
 
     def count(self, batch: PackedBatch) -> tuple[int, ...]:
         return (batch.target_tokens,)
@@ -112,10 +114,7 @@ def test_one_step_equals_bare_torch() -> None:
 
 
 def test_gradients_do_not_depend_on_how_rows_are_dealt_out() -> None:
-    """Four unequal documents in 1, 2 and 4 micro-batches; the rows of a micro-batch are packed by the real rows code."""
-    from core.model.verification import verify_reading
-    from core.training.objectives import NextToken
-
+    """Four unequal documents in 4, 2 and 1 micro-batches, packed."""
     rows = [b.input_ids[0].tolist() for b in documents([5, 17, 9, 2])]
     targets = [b.targets[0].tolist() for b in documents([5, 17, 9, 2])]
     norms, after = [], []
@@ -234,3 +233,16 @@ def test_decay_groups_hold_each_parameter_once() -> None:
 def test_half_precision_weights_are_not_accepted() -> None:
     with pytest.raises(AssertionError, match="float32"):
         engine_of(tiny_model().half())
+
+
+def test_a_norm_that_overflows_over_finite_gradients_moves_nothing() -> None:
+    model = tiny_model()
+    engine = engine_of(model)
+    engine.scaler = torch.amp.GradScaler("cpu", init_scale=1.0, enabled=True)
+    before = parameters_of(model)
+    handles = [p.register_hook(lambda grad: torch.full_like(grad, 1e30)) for p in model.parameters()]
+    result = engine.step(documents([6]), PlainNextToken(), learning_rate=1e-2)
+    for handle in handles:
+        handle.remove()
+    assert not result.applied
+    assert equal(before, parameters_of(model))
