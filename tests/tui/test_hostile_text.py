@@ -11,8 +11,10 @@ from core.run.directory import Home, RunDirectory
 from core.run.events import Evaluated, Failed, Notice, Progress, Sampled, Series, Started
 from tests.tui.driving import console, screen_text, until
 from tests.tui.runs_made_by_code import RunMade
+from tui.screens.dialogs import ConfirmDialog
 from tui.screens.form import FormScreen
 from tui.screens.presets import PresetsScreen
+from tui.services.safe_text import safe
 from tui.widgets.row_list import RowList
 
 MARKUP = "[/] [red]r[/red] [@click=app.quit]q[/] [link=x]l[/link] [$x] \\[ " + "[" * 200
@@ -98,3 +100,20 @@ async def test_what_is_typed_cannot_hide(home: Home) -> None:
         field.value = ""  # type: ignore[attr-defined]
         field.insert("a\u202eb", 0)  # type: ignore[attr-defined]
         assert field.value == ""  # type: ignore[attr-defined]
+
+
+async def test_a_message_in_the_corner_is_shown_as_it_is(home: Home) -> None:
+    app = console(home)
+    async with app.run_test(size=(80, 24), notifications=True):
+        app.tell(safe("[/] [red]r[/red] [@click=app.quit]q[/]\x1b[2J"), "error")
+        await until(lambda: "[red]r[/red]" in screen_text(app))
+        assert "[@click=app.quit]q" in screen_text(app)
+
+
+async def test_hostile_words_of_a_dialog_stand_in_it(home: Home) -> None:
+    app = console(home)
+    async with app.run_test(size=(80, 24)):
+        app.push_screen(ConfirmDialog(safe("[/] [red]t[/red]"), [safe(MARKUP[:60])], yes=safe("[b]y[/b]")))
+        await until(lambda: "[red]t[/red]" in screen_text(app))
+        assert "[red]r[/red]" in screen_text(app)
+        assert "[b]y[/b]" in screen_text(app)

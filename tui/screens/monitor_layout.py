@@ -1,7 +1,7 @@
 """What of the monitor there is room for. Pure.
 
-Below 40 columns or 10 lines only numbers; below 60x16 the numbers and one chart; from 100 columns and 20 lines four
-charts with the run's facts and the machine beside them.
+Below 40 columns or 10 lines only numbers; below 100 columns or 20 lines the numbers and one chart; from there on three
+or four charts with the run's facts and the machine beside them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CHARTS = 4
+_SIDE_COLUMNS = 42
+_SMALL_COLUMNS = 27
 PANES = 4
 """Log and samples, log, samples, neither: what `L` goes through."""
 
@@ -27,7 +29,9 @@ class Room:
         """How many charts are shown at once."""
         if self.width < 40 or self.height < 10:
             return 0
-        return CHARTS if self.width >= 100 and self.height >= 20 and not self.is_full else 1
+        if self.width < 100 or self.height < 20 or self.is_full:
+            return 1
+        return 1 + min(CHARTS - 1, (self.width - _SIDE_COLUMNS) // _SMALL_COLUMNS)
 
     def parts(self, *, shown: int, has_stages: bool, has_ending: bool) -> dict[str, bool]:
         """Return which parts are displayed; `shown` charts are to be drawn unless stages stand in their place."""
