@@ -36,11 +36,11 @@ class Cadence(Section):
 class Sampling(Section):
     """What the run writes to show how it is doing."""
 
-    prompts: list[Annotated[str, Field(max_length=10_000)]] = Field(default=[], max_length=100)
+    prompts: list[Annotated[str, Field(min_length=1, max_length=10_000)]] = Field(default=[], max_length=100)
     """Beginnings of texts (pre-training) or instructions (fine-tuning) that the model continues."""
     max_new_tokens: int = Field(default=64, ge=1, le=100_000)
     """Longest continuation in tokens."""
     temperature: float = Field(default=0.8, ge=0, le=100)
-    """0 takes the likeliest token each time."""
+    """0 takes the likeliest token each time; otherwise at least 0.01."""
     top_p: float = Field(default=0.95, gt=0, le=1)
     """Sample from the likeliest tokens that together have this probability."""

@@ -13,6 +13,7 @@ wrong type or outside its bounds (pydantic says that), and yields a problem at t
                   a vocabulary holds the 256 bytes and all special tokens, each of which is named once
     instructions  sources have rows; a chat template comes with a tokenizer, not with a new one
     prepared      pack is about instructions, attend_across_documents about text
+    sampling      temperature is 0 or at least 0.01
     precision     flash_attention_2 has no fp32
 """
 
@@ -26,6 +27,7 @@ from core.errors import Problem
 
 Rule = Callable[["Partial"], Iterator[Problem]]
 _END_OF_TEXT = "<|endoftext|>"
+_LOWEST_TEMPERATURE = 0.01
 
 
 class Partial:
@@ -246,6 +248,13 @@ def _prepared(draft: Partial) -> Iterator[Problem]:
         yield Problem("data.attend_across_documents", "is about text; leave it out in sft", found="true")
 
 
+def _temperature(draft: Partial) -> Iterator[Problem]:
+    temperature = draft.number("sampling.temperature", 0.8)
+    if temperature is not None and 0 < temperature < _LOWEST_TEMPERATURE:
+        message = f"must be 0, which takes the likeliest token, or at least {_LOWEST_TEMPERATURE}: logits are divided by it"
+        yield Problem("sampling.temperature", message, found=shown(temperature))
+
+
 def _precision(draft: Partial) -> Iterator[Problem]:
     if draft.at("model.attention") == "flash_attention_2" and draft.at("precision.dtype") == "fp32":
         message = "must be bf16, fp16 or auto with model.attention flash_attention_2, which has no fp32"
@@ -255,5 +264,5 @@ def _precision(draft: Partial) -> Iterator[Problem]:
 _PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, _instructions)
 _TRAINING: Sequence[Rule] = (
     _heads, _architecture, _tokenizer_of_model, _vocabulary, _instructions, _prepared, _length_of_run, _warmup,
-    _batch, _lengths, _evaluation, _precision,
+    _batch, _lengths, _evaluation, _temperature, _precision,
 )  # fmt: skip

@@ -67,6 +67,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "no held-out split": (changed(pretrain(), cadence={"evaluate_steps": 5}, data__held_out_fraction=0),
                           "cadence.evaluate_steps", "data.held_out_fraction is 0"),
     "no prompts": (changed(pretrain(), cadence={"sample_steps": 5}), "cadence.sample_steps", "sampling.prompts"),
+    "cold sampling": (changed(pretrain(), sampling={"temperature": 1e-30}), "sampling.temperature", "at least 0.01"),
     "tokenizer of a scratch model": (changed(pretrain(), data__tokenizer={"kind": "model"}), "data.tokenizer.kind",
                                      "train or load"),
     "default tokenizer of a scratch model": (changed(sft(), data__tokenizer=...), "data.tokenizer.kind",
@@ -125,7 +126,8 @@ def test_a_valid_configuration_breaks_no_rule(values: dict[str, Any]) -> None:
         changed(sft(), data__template="chat"),
         changed(pretrain(), data__tokenizer={"kind": "train", "vocabulary_size": 260, "special_tokens": list("abc")}),
         changed(pretrain(), model={"kind": "gguf", "path": "smollm2"}, data__tokenizer={"kind": "load", "path": "x"}),
-        changed(pretrain(), cadence={"sample_steps": 5}, sampling={"prompts": ["a"]}),
+        changed(pretrain(), cadence={"sample_steps": 5}, sampling={"prompts": ["a"], "temperature": 0.01}),
+        changed(pretrain(), sampling={"temperature": 0}),
     ],
 )
 def test_the_edge_of_a_rule_holds(values: dict[str, Any]) -> None:
