@@ -9,7 +9,7 @@ from enum import Enum
 
 from core.config.saving import compact_at
 from core.config.section import Section
-from core.config.shapes import Shape, UnionShape, fields_of, section_at, shapes_along
+from core.config.shapes import UnionShape, fields_of, section_at, shapes_along
 from core.config.yaml_read import read_node
 from core.config.yaml_text import Place, Value, shown
 from core.errors import ConfigurationError, Problem
@@ -197,9 +197,3 @@ def _order(place: Place) -> tuple[bool, int]:
 def _short(text: str) -> str:
     plain = "".join(character if character.isprintable() else "�" for character in text)
     return plain if len(plain) <= 80 else plain[:80] + "…"
-
-
-def shape_at(draft: Draft, place: Place) -> Shape | None:
-    """Return the shape at a place of a draft, or None where nothing is known there."""
-    *_, (shape, _) = shapes_along(place, draft.values)
-    return shape

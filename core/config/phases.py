@@ -75,6 +75,5 @@ class SFTConfig(_Training):
 
 
 RunConfig = Annotated[PrepareConfig | PretrainConfig | SFTConfig, Field(discriminator="phase")]
-TrainingConfig = PretrainConfig | SFTConfig
 
 run_config: TypeAdapter[PrepareConfig | PretrainConfig | SFTConfig] = TypeAdapter(RunConfig)

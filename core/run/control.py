@@ -66,11 +66,6 @@ def request(run: RunDirectory, verb: Verb, **arguments: str | int | float | bool
     return nonce
 
 
-def pending(run: RunDirectory) -> list[Request]:
-    """Return the requests that wait, oldest first."""
-    return scan(run)[0]
-
-
 def scan(run: RunDirectory) -> tuple[list[Request], list[Rejected]]:
     """Return what waits in the control folder, oldest first, and what lies there without being a request."""
     requests: list[Request] = []

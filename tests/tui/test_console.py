@@ -126,7 +126,7 @@ async def test_the_control_menu_leaves_a_request(home: Home, key: str, verb: str
             await pilot.press("c")
             await until(lambda: shows(app, "save a checkpoint now"))
             await pilot.press(*([key] if key == "enter" else [key, "enter"]))
-            await until(lambda: [one.verb for one in control.pending(made.run)] == [verb])
+            await until(lambda: [one.verb for one in control.scan(made.run)[0]] == [verb])
     finally:
         lock.release()
 
@@ -142,11 +142,11 @@ async def test_stopping_asks_first(home: Home) -> None:
             await until(lambda: shows(app, "save and stop"))
             await pilot.press("n")
             await pilot.pause(0.3)
-            assert control.pending(made.run) == []
+            assert control.scan(made.run)[0] == []
             await pilot.press("S")
             await until(lambda: shows(app, "save and stop"))
             await pilot.press("y")
-            await until(lambda: [one.verb for one in control.pending(made.run)] == ["stop"])
+            await until(lambda: [one.verb for one in control.scan(made.run)[0]] == ["stop"])
     finally:
         lock.release()
 

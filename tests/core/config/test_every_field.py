@@ -10,7 +10,7 @@ import pytest
 from core.config.drafts import path_text, set_value
 from core.config.expectations import expected
 from core.config.presets import REQUIRED, differences, draft_of, dump_config, parse_config, problems, resolve
-from core.config.shapes import fields_of, root_shape
+from core.config.shapes import fields_of, root_shape, shapes_along
 from core.config.yaml_text import Place, scalar_text
 from core.errors import ConfigurationError, ExitCode
 from tests.core.config.cases import all_fields, draft, sections_reachable, valid_cases
@@ -105,9 +105,7 @@ def test_numbers_take_no_text_and_text_takes_no_numbers() -> None:
 
 
 def _shape(values: dict[str, Any], place: Place) -> str:
-    from core.config.drafts import shape_at
-
-    shape = shape_at(draft(values), place)
+    *_, (shape, _) = shapes_along(place, draft(values).values)
     assert shape is not None
     return expected(shape)
 
@@ -123,6 +121,12 @@ def test_a_bound_is_refused_on_its_other_side_and_stated() -> None:
         (problem,) = problems(set_value(draft(values), path, wrong))
         assert allowed in problem.message
         assert problem.found == scalar_text(wrong)
+
+
+def test_an_empty_prompt_is_refused_before_the_run_rather_than_at_its_end() -> None:
+    (problem,) = problems(set_value(draft(CASES[1]), ("sampling",), {"prompts": ["a", ""]}))
+    assert problem.path == "sampling.prompts.1"
+    assert "text of" in problem.message
 
 
 def test_every_field_has_help() -> None:

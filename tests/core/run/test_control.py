@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UsageError
-from core.run.control import MAX_BYTES, Request, pending, request, scan, settle
+from core.run.control import MAX_BYTES, Request, request, scan, settle
 from core.run.directory import RunDirectory
 
 NONCE = "0" * 16 + "-" + "1" * 16
@@ -29,21 +29,21 @@ def valid(**changes: object) -> bytes:
 
 
 def test_a_request_arrives_with_its_arguments_and_in_order(run: RunDirectory) -> None:
-    assert pending(run) == []
+    assert scan(run)[0] == []
     nonces = [request(run, "sample", prompt="a \x1b[2J text", count=3), request(run, "stop"), request(run, "evaluate")]
-    waiting = pending(run)
+    waiting = scan(run)[0]
     assert [one.nonce for one in waiting] == nonces
     assert waiting[0] == Request(nonces[0], "sample", {"prompt": "a \x1b[2J text", "count": 3}, 0)
     assert b"\x1b" not in (run.control / f"{nonces[0]}.json").read_bytes()
     assert settle(run, waiting[0])
-    assert [one.nonce for one in pending(run)] == nonces[1:]
+    assert [one.nonce for one in scan(run)[0]] == nonces[1:]
     assert (run.control_done / f"{nonces[0]}.json").is_file()
 
 
 def test_a_request_that_is_too_long_is_refused_before_it_is_written(run: RunDirectory) -> None:
     with pytest.raises(UsageError, match="a request of"):
         request(run, "sample", prompt="x" * MAX_BYTES)
-    assert pending(run) == []
+    assert scan(run)[0] == []
 
 
 def test_half_written_requests_are_not_looked_at(run: RunDirectory) -> None:
@@ -93,7 +93,7 @@ def test_a_name_that_is_no_nonce_is_refused(run: RunDirectory, name: str) -> Non
 
 def test_a_request_is_not_handled_a_second_time(run: RunDirectory) -> None:
     plant(run, valid())
-    (first,) = pending(run)
+    (first,) = scan(run)[0]
     settle(run, first)
     plant(run, valid())
     assert scan(run)[0] == []

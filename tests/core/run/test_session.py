@@ -12,7 +12,7 @@ import pytest
 
 from core.run import event_log
 from core.run import session as session_module
-from core.run.control import pending, request
+from core.run.control import request, scan
 from core.run.directory import RunDirectory
 from core.run.event_log import EventReader
 from core.run.events import AnyEvent, Evaluated, Notice, Progress, RequestHandled, Series, Started
@@ -99,7 +99,7 @@ def test_requests_wait_until_they_are_handled(session: Session) -> None:
     session.handled(waiting[0], True, "at step 3")
     session.handled(waiting[1], False, "no prompts here")
     assert session.requests() == []
-    assert pending(session.run) == []
+    assert scan(session.run)[0] == []
     assert handled(session.run) == [("checkpoint", True), ("sample", False)]
 
 
