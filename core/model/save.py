@@ -20,8 +20,8 @@ _TOKENIZER_FILES = (
 def save_model(model: Any, tokenizer_folder: Path, destination: Path, *, stop_token_ids: Sequence[int] = ()) -> None:
     """Write the model and its tokenizer in the Hugging Face layout; the folder appears when it is complete.
 
-    Weights are stored in their own type, tied ones once. `stop_token_ids` end a turn in the data that the model was trained
-    on: the stored generation config ends a text at them too, besides the ends that the model declares.
+    Weights are stored in their own type, tied ones once. `stop_token_ids` end a turn in the data that the model was
+    trained on: the stored generation config ends a text at them too, besides the ends that the model declares.
     Raises: StorageError where the disk is full or fails.
     """
     # A copy of the shell that shares the tensors, so that settings for use do not reach the model in training.

@@ -28,6 +28,8 @@ _LARGE_LOGIT = 1e4
 """Far above every soft cap in use (gemma2 has 30)."""
 _CLARITY = 10
 """A leak must stand out by this factor over the tolerance, else the check could not have seen it."""
+_CLARITY_HALF = 3
+"""The same over the difference that was found, where only half precision can be checked: its tolerance is too wide."""
 
 
 def verify_reading(
@@ -50,7 +52,7 @@ def verify_reading(
             reading = Reading(packing=packing, head="stub", attention=name, chunk=chunk)
             failure = _failure(model, reading, batch, apart, autocast)
             if not failure:
-                return replace(reading, head=_verified_head(model, reading))
+                return replace(reading, head=_head_of(model, reading, before))
             failures.append(f"{name} with {packing}: {failure}")
         model.set_attn_implementation(before)
     raise UsageError(
@@ -100,23 +102,31 @@ def _failure(model: Any, reading: Reading, batch: PackedBatch, apart: _Apart, au
         model.set_attn_implementation(reading.attention)
         if model.config._attn_implementation != reading.attention:  # some models only log, and stay as they were
             return f"the model stays with {model.config._attn_implementation}"
-        difference = _difference(all_logits(model, reading, batch), apart.right)
-        if autocast is not None and batch.input_ids.is_cuda:
-            with torch.autocast("cuda", dtype=autocast):
-                half = _difference(all_logits(model, reading, batch), apart.right)
-            if not half <= _TOLERANCE_HALF:
-                return f"packed and apart differ by {half:.1e} of the largest logit under {autocast}"
+        clear = 0.0
+        for dtype in _types(reading.attention, autocast, on_cuda=batch.input_ids.is_cuda):
+            with torch.autocast(batch.input_ids.device.type, dtype=dtype, enabled=dtype is not None):
+                difference = _difference(all_logits(model, reading, batch), apart.right)
+            if not difference <= (_TOLERANCE if dtype is None else _TOLERANCE_HALF):
+                under = f" under {dtype}" if dtype else ""
+                return f"packed and apart differ by {difference:.1e} of the largest logit{under}"
+            clear = clear or (_TOLERANCE * _CLARITY if dtype is None else difference * _CLARITY_HALF)
     except (NotImplementedError, ImportError, ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    if not difference <= _TOLERANCE:
-        return f"packed and apart differ by {difference:.1e} of the largest logit"
-    return "" if reading.packing == "unpacked" else _unclear(batch, apart)
+    return "" if reading.packing == "unpacked" else _unclear(batch, apart, clear)
 
 
-def _unclear(batch: PackedBatch, apart: _Apart) -> str:
+def _types(attention: str, autocast: torch.dtype | None, *, on_cuda: bool) -> list[torch.dtype | None]:
+    """Return the types to check an attention in; None is float32, without autocast."""
+    if attention == "flash_attention_2":  # its kernels take half precision only
+        return [autocast or torch.bfloat16]
+    return [None, autocast] if autocast is not None and on_cuda else [None]
+
+
+def _unclear(batch: PackedBatch, apart: _Apart, clear: float) -> str:
+    """Return why a leak could not have been seen, "" where it would move the logits by more than `clear`."""
     second = apart.right[batch.lengths[0] :][: len(apart.leaked)]
     leak = _difference(apart.leaked, second)
-    if leak < _TOLERANCE * _CLARITY:
+    if leak < clear:
         return f"an earlier document would move the logits by only {leak:.1e}, too little to tell"
     return ""
 
@@ -132,6 +142,16 @@ def _documents(model: Any) -> PackedBatch:
     lengths = limit // 3, limit // 3 + 1, 1, limit // 4
     documents = [torch.randint(vocabulary, (length,), generator=generator).tolist() for length in lengths]
     return packed(documents, documents).to(model.get_input_embeddings().weight.device)
+
+
+def _head_of(model: Any, reading: Reading, before: str) -> HeadKind:
+    """Return the head, compared in float32; under the attention of before where this one has no float32."""
+    if reading.attention != "flash_attention_2":
+        return _verified_head(model, reading)
+    model.set_attn_implementation(before)
+    head = _verified_head(model, replace(reading, attention=before, packing="unpacked"))
+    model.set_attn_implementation(reading.attention)
+    return head
 
 
 def _verified_head(model: Any, reading: Reading) -> HeadKind:

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from core.errors import UsageError
-from core.model import attention
+from core.model import attention, verification
 from core.model.batch import PackedBatch
 from core.model.head import head_logits
 from core.model.reading import next_token_loss
@@ -116,6 +116,49 @@ def test_a_named_attention_that_does_not_hold_is_an_error_that_says_what_does(bu
         verify_reading(build(), "flash_attention_2")
     assert "flash_attention_2" in caught.value.message
     assert "documents" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "autocast", "on_cuda", "expected"),
+    [
+        ("flash_attention_2", None, True, [torch.bfloat16]),  # its kernels know no float32
+        ("flash_attention_2", torch.float16, True, [torch.float16]),
+        ("documents", torch.bfloat16, True, [None, torch.bfloat16]),
+        ("documents", torch.bfloat16, False, [None]),
+        ("sdpa", None, True, [None]),
+    ],
+)
+def test_an_attention_is_checked_in_the_types_it_has(
+    name: str, autocast: torch.dtype | None, on_cuda: bool, expected: list[torch.dtype | None]
+) -> None:
+    assert verification._types(name, autocast, on_cuda=on_cuda) == expected
+
+
+@pytest.mark.parametrize("leaks", [False, True])
+def test_a_kernel_without_float32_is_checked_under_autocast(
+    leaks: bool, build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our kernel stands for one that takes half precision only."""
+    one_row, types = attention._one_row, verification._types
+
+    def half_only(query: Any, key: Any, value: Any, boundaries: Any, **keywords: Any) -> Any:
+        if not torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("only fp16 and bf16")
+        return one_row(query, key, value, boundaries[[0, -1]] if leaks else boundaries, **keywords)
+
+    model = build()
+    monkeypatch.setattr(attention, "_one_row", half_only)
+    with pytest.raises(UsageError, match="only fp16 and bf16"):
+        verify_reading(model, "documents")
+    monkeypatch.setattr(
+        verification, "_types", lambda name, *_, on_cuda: types("flash_attention_2", None, on_cuda=on_cuda)
+    )
+    monkeypatch.setattr(verification, "_head_of", lambda *_: "matrix")
+    if leaks:
+        with pytest.raises(UsageError, match=r"too little to tell|packed and apart differ"):
+            verify_reading(model, "documents")
+    else:
+        assert verify_reading(model, "documents").packing == "documents"
 
 
 def test_a_model_that_only_logs_and_stays_eager_is_found_out() -> None:
