@@ -19,7 +19,7 @@ from core.training.setup import left_before_training, prepared_tokens
 def run(config: PretrainConfig, session: Session, *, allow_inexact: bool) -> Outcome:
     """Train the model of `config` on its documents, from the start or from the newest checkpoint."""
     # 1. data: token shards, made now unless they lie in the cache or an earlier run made them
-    model_folder = resolve_model(config.model, session.run.home)
+    model_folder = resolve_model(config.model, session.run.home, progress=session.progress)
     try:
         tokens = prepared_tokens(config, session, kind="text", model=model_folder)
     except PreparationStopped:

@@ -21,7 +21,7 @@ from core.training.setup import left_before_training, prepared_tokens
 def run(config: SFTConfig, session: Session, *, allow_inexact: bool) -> Outcome:
     """Fine-tune the model of `config` on its instructions, from the start or from the newest checkpoint."""
     # 1. data: examples as tokens, with a mark on those that the loss counts
-    model_folder = resolve_model(config.model, session.run.home)
+    model_folder = resolve_model(config.model, session.run.home, progress=session.progress)
     try:
         tokens = prepared_tokens(config, session, kind="instructions", model=model_folder)
     except PreparationStopped:

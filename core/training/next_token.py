@@ -82,6 +82,9 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     check_space(session, engine, keep=config.cadence.keep_checkpoints)
 
     # 3. train
+    def is_leaving() -> bool:
+        return session.leaving() is not None
+
     def evaluate_now() -> Evaluated | None:
         return evaluate(
             engine,
@@ -91,12 +94,20 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
             limit=config.cadence.evaluate_sequences,
             step=position.step,
             pad_to=pad_to,
-            is_leaving=lambda: session.leaving() is not None,
+            is_leaving=is_leaving,
         )
 
     def sample_now() -> list[Sampled]:
         folder, seed = tokens.folder / "tokenizer", config.seed
-        return sample(engine, folder, config.sampling, seed=seed, step=position.step, template=material.template)
+        return sample(
+            engine,
+            folder,
+            config.sampling,
+            seed=seed,
+            step=position.step,
+            template=material.template,
+            is_leaving=is_leaving,
+        )
 
     outcome = fit(
         Work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -20,14 +21,20 @@ def sample(
     seed: int,
     step: int,
     template: Literal["none", "alpaca", "chat"],
+    is_leaving: Callable[[], bool],
 ) -> list[Sampled]:
     """Return a continuation of each prompt; the same for the same seed, step and parameters.
 
-    `template` is how a prompt becomes tokens: none (as it stands), alpaca or chat.
+    `template` is how a prompt becomes tokens: none (as it stands), alpaca or chat. Nothing is returned where
+    `is_leaving` turned true on the way.
     """
-    texts = []
+    texts: list[Sampled] = []
     for number, prompt in enumerate(sampling.prompts):
         ids = render_prompt(tokenizer, template, prompt)
-        text = engine.call(generate, tokenizer, ids, sampling, seed=seed + 1000 * step + number)
+        text = engine.call(
+            generate, tokenizer, ids, sampling, seed=seed + 1000 * step + number, is_leaving=is_leaving
+        )
+        if is_leaving():
+            return []
         texts.append(Sampled(step=step, prompt=prompt, text=text))
     return texts

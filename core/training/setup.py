@@ -17,8 +17,9 @@ import torch
 from core.config.data import PreparedData
 from core.config.phases import PretrainConfig, SFTConfig
 from core.data.fingerprints import cache_key, with_known_tokenizer
-from core.data.manifest import Manifest, read_manifest
+from core.data.manifest import Manifest
 from core.data.prepare import is_prepared, prepare
+from core.data.shards import verify
 from core.errors import CheckpointError, DataError, StorageError, UsageError
 from core.model.load import save_model
 from core.run.event_log import EventReader
@@ -94,7 +95,7 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
                     progress=session.progress,
                     should_stop=lambda: session.leaving() is not None,
                 )
-    manifest = read_manifest(folder)
+    manifest = verify(folder)  # a token that was flipped on the disk would be trained on without a word
     if manifest.kind != kind:
         raise DataError(f"{folder} holds {manifest.kind}, this phase needs {kind}")
     return Tokens(folder, manifest)
@@ -195,7 +196,12 @@ def planned_steps(config: PretrainConfig | SFTConfig, rows: int) -> int:
 def export(session: Session, engine: Engine, tokens: Tokens, *, step: int, begin: float) -> None:
     """Write the model with its tokenizer in the Hugging Face layout, and say that the run is finished."""
     with session.section("saving"):
-        save_model(engine.model, tokens.folder / "tokenizer", session.run.model)
+        save_model(
+            engine.model,
+            tokens.folder / "tokenizer",
+            session.run.model,
+            stop_token_ids=tokens.manifest.stop_token_ids,
+        )
     facts: dict[str, str | int | float | bool] = {
         "model": str(session.run.model),
         "seconds": round(time.monotonic() - begin, 1),
