@@ -27,9 +27,12 @@ def is_held_out(text: str, *, seed: int, fraction: float) -> bool:
 
 
 class Corpus:
-    """The sources of one preparation."""
+    """The sources of one preparation.
 
-    def __init__(self, data: TextData | InstructionData, seed: int) -> None:
+    Raises: PreparationStopped where `work` is to stop while the files are read for their fingerprints.
+    """
+
+    def __init__(self, data: TextData | InstructionData, seed: int, work: Work) -> None:
         self._data = data
         self._seed = seed
         self._tallies = [
@@ -37,7 +40,7 @@ class Corpus:
         ]
         self._formats = [""] * len(data.sources)
         self._states = self._file_states()
-        self._files = [source_file_records(source) for source in data.sources]
+        self._files = [source_file_records(source, work) for source in data.sources]
 
     def items(self, work: Work) -> Iterator[Item]:
         """Yield every document with its split.

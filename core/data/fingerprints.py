@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from core.config.data import (
     TrainedTokenizer,
 )
 from core.data.manifest import VERSION, SourceFileRecord
+from core.data.progress import Work, silent
 from core.data.read_files import library_folder
 from core.data.sources import source_files
 from core.data.tokenizer_files import TOKENIZER_FILES, locate_tokenizer
@@ -31,32 +32,44 @@ from core.errors import UsageError
 _WHOLE_BYTES = 64 * 2**20
 _BLOCK_BYTES = 64 * 2**10
 _BLOCKS = 64
+_READ_BYTES = 2**20
 # Fields that say how prepared tokens are laid into batches: they change nothing on disk.
 _NOT_PREPARED = {"pack", "attend_across_documents"}
 
 
-def cache_key(data: TextData | InstructionData, seed: int, model_tokenizer: Path | None) -> str:
+def cache_key(
+    data: TextData | InstructionData,
+    seed: int,
+    model_tokenizer: Path | None,
+    *,
+    should_stop: Callable[[], bool] | None = None,
+) -> str:
     """Return a name for a preparation: another one whenever something that changes its result changes.
 
     That is every field of `data` but the paths and how batches are laid, the content of every source file, the
     tokenizer's files, the seed, the versions of this format and of the tokenizers library. A dataset on the hub
     counts with the commit that its revision has now.
 
-    Raises: UsageError, DataError where a source or the tokenizer is not there.
+    Raises: UsageError, DataError where a source or the tokenizer is not there; PreparationStopped once `should_stop`,
+    which is asked about twenty times a second while files are read, is true.
     """
+    work = Work(silent, should_stop or (lambda: False))
     values = data.model_dump(mode="json", exclude=_NOT_PREPARED | {"sources", "tokenizer"})
-    values["sources"] = [_source_values(source) for source in data.sources]
+    values["sources"] = [_source_values(source, work) for source in data.sources]
     values["tokenizer"] = _tokenizer_values(data, model_tokenizer)
     values["seed"] = seed
     values["versions"] = [VERSION, tokenizers.__version__]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def source_file_records(source: Source) -> list[SourceFileRecord]:
-    """Return name, size and fingerprint of each file that a source reads."""
+def source_file_records(source: Source, work: Work) -> list[SourceFileRecord]:
+    """Return name, size and fingerprint of each file that a source reads.
+
+    Raises: PreparationStopped where `work` is to stop.
+    """
     files = source_files(source)
     root = _root(source, files)
-    return [_record(path, path.relative_to(root).as_posix() if root else path.name) for path in files]
+    return [_record(path, path.relative_to(root).as_posix() if root else path.name, work) for path in files]
 
 
 def tokenizer_place(data: TextData | InstructionData, model_tokenizer: Path | None) -> Path | None:
@@ -94,9 +107,9 @@ def with_known_tokenizer(data: TextData | InstructionData, known: Mapping[str, P
     return data.model_copy(update={"tokenizer": LoadedTokenizer(kind="load", path=str(folder))})
 
 
-def _source_values(source: Source) -> dict[str, Any]:
+def _source_values(source: Source, work: Work) -> dict[str, Any]:
     values = source.model_dump(mode="json", exclude={"path"})
-    values["files"] = [record.model_dump() for record in source_file_records(source)]
+    values["files"] = [record.model_dump() for record in source_file_records(source, work)]
     match source:
         case HubSource() if not values["files"]:
             values["commit"] = _commit(source)
@@ -139,16 +152,23 @@ def _root(source: Source, files: list[Path]) -> Path | None:
             return path if path.is_dir() and files else None
 
 
-def _record(path: Path, name: str) -> SourceFileRecord:
+def _record(path: Path, name: str, work: Work) -> SourceFileRecord:
     status = path.stat()
     if status.st_size <= _WHOLE_BYTES:
-        fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            work.ask()
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+                work.ask()
+        fingerprint = digest.hexdigest()
     else:
         # Reading a terabyte to name a cache would take hours: blocks over the file, and its time of change.
         digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
         with path.open("rb") as file:
-            for block in range(_BLOCKS):
-                file.seek(block * (status.st_size - _BLOCK_BYTES) // (_BLOCKS - 1))
+            for number in range(_BLOCKS):
+                work.ask()
+                file.seek(number * (status.st_size - _BLOCK_BYTES) // (_BLOCKS - 1))
                 digest.update(file.read(_BLOCK_BYTES))
         fingerprint = f"sampled:{digest.hexdigest()}"
     return SourceFileRecord(name=name, bytes=status.st_size, fingerprint=fingerprint)

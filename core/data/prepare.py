@@ -31,7 +31,7 @@ from core.data.manifest import (
     file_record,
     read_manifest,
 )
-from core.data.progress import PreparationStopped, ProgressCallback, Work
+from core.data.progress import PreparationStopped, ProgressCallback, Work, silent
 from core.data.shards import ShardWriter
 from core.data.spool import Item, Spool
 from core.data.tally import RowError
@@ -42,7 +42,7 @@ from core.data.tokenizer_files import copy_tokenizer, load_tokenizer, train_toke
 _BATCH_CHARACTERS = 4 * 2**20
 _BATCH_ITEMS = 2048
 
-__all__ = ["PreparationStopped", "Prepared", "ProgressCallback", "is_prepared", "load_prepared", "prepare"]
+__all__ = ["PreparationStopped", "Prepared", "ProgressCallback", "is_prepared", "prepare"]
 
 Encoded = tuple[NDArray[np.int64], NDArray[np.bool_] | None]
 
@@ -58,14 +58,6 @@ class Prepared:
     def tokenizer(self) -> Path:
         """The folder of its tokenizer, in the Hugging Face layout."""
         return self.folder / TOKENIZER
-
-
-def load_prepared(folder: Path) -> Prepared:
-    """Return the prepared data of a folder.
-
-    Raises: DataError where there is none.
-    """
-    return Prepared(folder, read_manifest(folder))
 
 
 def is_prepared(folder: Path) -> bool:
@@ -93,7 +85,8 @@ def prepare(
     manifest: Manifest | None = None
     try:
         with under_construction(folder) as partial:
-            preparation = _Preparation(data, partial, Corpus(data, seed), Work(progress, should_stop))
+            corpus = Corpus(data, seed, Work(silent, should_stop))
+            preparation = _Preparation(data, partial, corpus, Work(progress, should_stop))
             manifest = preparation.run(model_tokenizer)
     except AlreadyThereError:
         # Another run may have made the same cache entry meanwhile.

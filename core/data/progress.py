@@ -20,6 +20,10 @@ class PreparationStopped(Exception):
     """`should_stop` said so; nothing was left behind."""
 
 
+def silent(stage: str, done: float, total: float | None, unit: str, note: str = "") -> None:
+    """Tell nobody."""
+
+
 class Work:
     """Reports and asks whether to stop, at most twenty times a second."""
 
@@ -30,13 +34,21 @@ class Work:
 
     def pulse(self, stage: str, done: float, total: float | None, unit: str) -> None:
         """Report and ask whether to stop, when it is time again."""
+        if self.ask():
+            self._progress(stage, done, total, unit)
+
+    def ask(self) -> bool:
+        """Ask whether to stop, when it is time again, and say whether it was.
+
+        Raises: PreparationStopped.
+        """
         now = time.monotonic()
         if now < self._next:
-            return
+            return False
         self._next = now + _POLL_SECONDS
         if self._should_stop():
             raise PreparationStopped
-        self._progress(stage, done, total, unit)
+        return True
 
     def stage_ends(self, stage: str, done: float, unit: str, note: str = "") -> None:
         """Report the end of a stage, with its total."""

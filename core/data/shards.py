@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from core.data.manifest import (
     file_record,
     read_manifest,
 )
+from core.data.progress import PreparationStopped
 from core.errors import DataError
 
 SHARD_TOKENS = 2**28
@@ -219,10 +221,11 @@ def _mapped(path: Path, kind: np.dtype[Any]) -> NDArray[Any]:
     return np.asarray(np.memmap(path, dtype=kind, mode="r"))
 
 
-def verify(folder: Path) -> Manifest:
+def verify(folder: Path, *, should_stop: Callable[[], bool] | None = None) -> Manifest:
     """Compare every file of a prepared folder with its manifest, by hash, and return the manifest.
 
-    Raises: DataError that names the first file that is missing or differs.
+    Raises: DataError that names the first file that is missing or differs; PreparationStopped once `should_stop`,
+    which is asked before each file, is true.
     """
     manifest = read_manifest(folder)
     files = [(folder / TOKENIZER / record.name, record) for record in manifest.tokenizer]
@@ -230,6 +233,8 @@ def verify(folder: Path) -> Manifest:
         for shard in manifest.splits[split].shards:
             files += [(folder / record.name, record) for record in shard.files]
     for path, record in files:
+        if should_stop is not None and should_stop():
+            raise PreparationStopped
         _check_size(path, record)
         if file_record(path, record.name).sha256 != record.sha256:
             raise _differs(path, "another content")

@@ -13,6 +13,7 @@ import pytest
 from core.config.data import InstructionData, JSONSource
 from core.data import fingerprints
 from core.data.fingerprints import cache_key, source_file_records, with_known_tokenizer
+from core.data.progress import PreparationStopped, Work, silent
 from core.errors import UsageError
 
 
@@ -87,13 +88,13 @@ def test_a_large_file_is_known_by_samples_and_time(rows: Path, monkeypatch: pyte
     rows.write_bytes(b"x" * 1000)
     os.utime(rows, ns=(1, 1))
     source = JSONSource(kind="json", path=str(rows))
-    (first,) = source_file_records(source)
+    (first,) = source_file_records(source, Work(silent, lambda: False))
     assert first.fingerprint.startswith("sampled:")
     rows.write_bytes(b"x" * 999 + b"y")
     os.utime(rows, ns=(1, 1))
-    (second,) = source_file_records(source)
+    (second,) = source_file_records(source, Work(silent, lambda: False))
     os.utime(rows, ns=(2, 2))
-    (third,) = source_file_records(source)
+    (third,) = source_file_records(source, Work(silent, lambda: False))
     assert len({first.fingerprint, second.fingerprint, third.fingerprint}) == 3
 
 
@@ -105,3 +106,20 @@ def test_a_known_name_stands_for_its_folder(rows: Path, byte_level: Callable[...
     found = with_known_tokenizer(named, {"smollm2": folder})
     assert cache_key(found, 1, None) == cache_key(data(rows, tokenizer={"kind": "load", "path": str(folder)}), 1, None)
     assert with_known_tokenizer(data(rows), {"smollm2": folder}) == data(rows)
+
+
+@pytest.mark.parametrize("whole_bytes", [2**20, 100])
+def test_reading_for_the_key_stops_within_a_file(
+    whole_bytes: int, rows: Path, byte_level: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.data.progress._POLL_SECONDS", 0)
+    monkeypatch.setattr(fingerprints, "_WHOLE_BYTES", whole_bytes)
+    monkeypatch.setattr(fingerprints, "_BLOCK_BYTES", 10)
+    monkeypatch.setattr(fingerprints, "_READ_BYTES", 10)
+    rows.write_bytes(b"x" * 1000)
+    folder = byte_level()
+    key = cache_key(data(rows), 1, folder)
+    asked = iter([False] * 5)
+    with pytest.raises(PreparationStopped):
+        cache_key(data(rows), 1, folder, should_stop=lambda: next(asked, True))
+    assert cache_key(data(rows), 1, folder, should_stop=lambda: False) == key

@@ -15,7 +15,8 @@ import pytest
 from core.config.data import InstructionData, TextData
 from core.data.construction import AlreadyThereError
 from core.data.corpus import is_held_out
-from core.data.prepare import PreparationStopped, Prepared, load_prepared, prepare
+from core.data.manifest import read_manifest
+from core.data.prepare import PreparationStopped, Prepared, prepare
 from core.data.shards import TokenShards, verify
 from core.data.tokenizer_files import load_tokenizer
 from core.errors import DataError, ExitCode, StorageError, UsageError
@@ -99,12 +100,12 @@ def test_every_document_comes_back_once_in_its_split(corpus: Path, tmp_path: Pat
         assert all(ids.count(tokenizer.end_token_id) == 1 for ids in documents)
         assert shards.tokens == sum(map(len, documents))
         assert shards.stream(0, shards.tokens).tolist() == [token for ids in documents for token in ids]
-        found[split] = [tokenizer.decode(ids[:-1]) for ids in documents]
+        found[split] = [tokenizer.backend.decode(ids[:-1], skip_special_tokens=False) for ids in documents]
     assert sorted(found["train"] + found["held_out"]) == sorted(texts)
     assert all(is_held_out(text, seed=1, fraction=0.2) for text in found["held_out"])
     assert 3 < len(found["held_out"]) < 25
     verify(made.folder)
-    manifest = load_prepared(made.folder).manifest
+    manifest = read_manifest(made.folder)
     assert (manifest.kind, manifest.vocabulary_size, manifest.template) == ("text", 300, "none")
     source = manifest.sources[0]
     assert (source.rows, source.documents, len(source.files), manifest.dropped) == (60, 60, 60, {})
@@ -154,7 +155,7 @@ def test_instructions_with_alpaca_and_with_chat(
             for number in range(shards.documents):
                 ids, supervised = shards.document(number)
                 assert supervised is not None
-                answers.add(tokenizer.decode(ids[supervised.astype(bool)].tolist()))
+                answers.add(tokenizer.backend.decode(ids[supervised.astype(bool)].tolist(), skip_special_tokens=False))
                 supervised_tokens += int(supervised.sum())
         assert answers == {f"It is {n}.{end}" for n in range(60)}
         splits = made.manifest.splits.values()
@@ -236,7 +237,7 @@ def test_a_folder_that_is_there_is_not_touched_and_the_same_one_is_taken(corpus:
     assert make(data, tmp_path / "data").manifest == first.manifest  # another run was quicker
     with pytest.raises(AlreadyThereError, match="expected no folder of that name yet"):
         make(data, tmp_path / "data", seed=2)
-    assert load_prepared(first.folder).manifest == first.manifest
+    assert read_manifest(first.folder) == first.manifest
     assert [path.name for path in tmp_path.iterdir() if ".tmp-" in path.name] == []
 
 

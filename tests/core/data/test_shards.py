@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from core.data.manifest import MANIFEST, TOKENIZER, Manifest, SplitRecord, content_digest, file_record
+from core.data.progress import PreparationStopped
 from core.data.shards import ShardWriter, TokenShards, verify
 from core.errors import DataError
 
@@ -99,6 +100,12 @@ def test_verify_names_the_file_that_was_changed(written: Callable[..., Path]) ->
     TokenShards(folder, "train")  # opening looks at sizes only
     with pytest.raises(DataError, match=r"train-00001\.tokens.*another content"):
         verify(folder)
+
+
+def test_verify_stops_between_files(written: Callable[..., Path]) -> None:
+    answers = iter([False, False])
+    with pytest.raises(PreparationStopped):
+        verify(written(), should_stop=lambda: next(answers, True))
 
 
 def test_a_missing_file_is_named(written: Callable[..., Path]) -> None:
