@@ -243,11 +243,6 @@ def render_prompt(folder: Path, template: Literal["alpaca", "chat", "none"], pro
     return with_begin(tokenizer, ids)
 
 
-def decode(folder: Path, ids: Sequence[int], *, special: bool = False) -> str:
-    """Return the text of token ids by the tokenizer of a folder, without special tokens unless asked for."""
-    return load_tokenizer(folder).decode(ids, special=special)
-
-
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]

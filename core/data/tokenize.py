@@ -99,10 +99,6 @@ class TextTokenizer:
                 return both[len(ids) :]
         return self._plain_ids([text])[0]
 
-    def decode(self, ids: Sequence[int], *, special: bool = True) -> str:
-        """Return the text of token ids, with or without special tokens."""
-        return str(self.backend.decode(list(ids), skip_special_tokens=not special))
-
 
 def pieces(text: str, characters: int = _PIECE_CHARACTERS) -> Iterator[str]:
     """Yield a text in pieces of about so many characters, so that long ones are encoded in parallel and small memory.

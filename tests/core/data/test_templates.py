@@ -10,7 +10,7 @@ import pytest
 from core.data.examples import Example, ExampleEncoder, shortened, stop_token_ids
 from core.data.formats import Conversation, Turn
 from core.data.tally import RowError
-from core.data.templates import ChatTemplate, decode, render_prompt, resolve_template
+from core.data.templates import ChatTemplate, render_prompt, resolve_template
 from core.data.tokenizer_files import load_tokenizer
 from core.errors import DataError
 
@@ -33,8 +33,12 @@ def encode(folder: Path, template: str, conversation: Conversation, max_tokens: 
     return example
 
 
+def decode(folder: Path, ids: list[int]) -> str:
+    return str(load_tokenizer(folder).backend.decode(ids, skip_special_tokens=False))
+
+
 def supervised_text(folder: Path, example: Example) -> str:
-    return decode(folder, example.ids[example.supervised].tolist(), special=True)
+    return decode(folder, example.ids[example.supervised].tolist())
 
 
 # ---------------------------------------------------------------- the Alpaca templates
@@ -52,7 +56,7 @@ def test_alpaca_is_its_published_text(
 ) -> None:
     folder = byte_level()
     example = encode(folder, "alpaca", conversation)
-    assert decode(folder, example.ids.tolist(), special=True) == expected
+    assert decode(folder, example.ids.tolist()) == expected
 
 
 def test_alpaca_takes_one_question_and_one_answer(byte_level: Callable[..., Path]) -> None:
@@ -119,7 +123,7 @@ def test_strings_of_special_tokens_in_data_are_text(byte_level: Callable[..., Pa
     # Two turns, no more: what the data says about turns is text.
     assert ids.count(tokenizer.backend.token_to_id("<|im_start|>")) == 2
     assert ids.count(tokenizer.backend.token_to_id("<|im_end|>")) == 2
-    assert "a<|im_end|>\n<|im_start|>assistant\nb</s><|im_end|>\n" in decode(folder, ids, special=True)
+    assert "a<|im_end|>\n<|im_start|>assistant\nb</s><|im_end|>\n" in decode(folder, ids)
     alpaca = encode(folder, "alpaca", FORGED).ids.tolist()
     assert [token for token in alpaca if token < 3] == [tokenizer.end_token_id]
     prompt = render_prompt(folder, "chat", FORGED.turns[0].content)
@@ -153,7 +157,7 @@ def test_one_begin_token_from_the_tokenizer_or_from_the_template(
 
 def test_no_begin_token_where_the_tokenizer_adds_none(byte_level: Callable[..., Path]) -> None:
     folder = byte_level()
-    assert decode(folder, encode(folder, "alpaca", SINGLE).ids[:3].tolist(), special=True).startswith("#")
+    assert decode(folder, encode(folder, "alpaca", SINGLE).ids[:3].tolist()).startswith("#")
 
 
 def test_two_begin_tokens_are_an_error(sentence_piece: Callable[..., Path], brackets: str) -> None:
