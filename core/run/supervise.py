@@ -229,7 +229,10 @@ class Supervisor:
                 return status
             if pid == self._guard.pid and self._guard_starts < GUARD_STARTS:
                 self._guard.returncode = os.waitstatus_to_exitcode(status)
-                self._start_guard()
+                try:
+                    self._start_guard()
+                except (OSError, subprocess.SubprocessError) as error:  # no process to be had: no reason to end the run
+                    print(f"note: the guard could not be started again: {error}", file=sys.stderr, flush=True)
 
 
 def _outcome(status: int) -> tuple[int, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from core.run.control import request
 from core.run.directory import Home, RunDirectory
-from core.run.launch import create_run, launch, terminate
+from core.run.launch import child_environment, create_run, launch, terminate
 from core.run.lock import lock_state
 from core.run.processes import marked
 from core.run.records import ExitRecord, read_exit, read_process, reserve_exit, write_exit, write_process
@@ -230,3 +232,31 @@ def _command(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def test_a_guard_that_cannot_be_started_again_does_not_end_the_run(run: RunDirectory) -> None:
+    """No process can be had (EAGAIN) at the moment at which the guard is killed."""
+    program = """
+import errno, os, signal, sys
+from pathlib import Path
+from core.run.directory import RunDirectory
+from core.run.supervise import Supervisor
+
+class WithoutProcesses(Supervisor):
+    def _start_guard(self):
+        if self._guard_starts:
+            raise BlockingIOError(errno.EAGAIN, "no process can be had")
+        super()._start_guard()
+
+supervisor = WithoutProcesses(RunDirectory(Path(sys.argv[1])), sys.argv[2:])
+supervisor.prepare()
+os.kill(supervisor._guard.pid, signal.SIGKILL)
+sys.exit(supervisor.work())
+"""
+    answer = subprocess.run(
+        [sys.executable, "-P", "-c", program, str(run.path), *stand_in("steps", 50, 0.01)],
+        env=child_environment(os.environ, run.home), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert "the guard could not be started again: [Errno 11] no process can be had" in answer.stderr
+    assert read_status(run).word == "finished"
