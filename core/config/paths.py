@@ -1,56 +1,102 @@
-"""Paths of a configuration, which mean the same wherever its run is resumed."""
+"""Paths and runs that a configuration names, which mean the same wherever its run is resumed."""
 
 from __future__ import annotations
 
+import difflib
 import json
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.drafts import Draft, path_text, set_value
 from core.config.phases import run_config
 from core.config.presets import Config, draft_of
-from core.config.yaml_text import Value, shown
+from core.config.yaml_text import Place, Value, shown
 from core.errors import ConfigurationError, Problem
 
 _FILES = {"files": "path", "json": "path", "parquet": "path", "gguf": "path"}
 _FILES_OR_NAMES = {"pretrained": "path", "load": "path", "hub": "name"}
+_RUNS = {"run": "run"}
 _KNOWN_NAMES = frozenset({"smollm2"})
 
 
-def placed(config: Config, folder: Path) -> Config:
+@dataclass(frozen=True)
+class Found:
+    """What the paths of a configuration turned out to be: absolute texts, and problems, each by its place."""
+
+    texts: dict[Place, str]
+    problems: dict[Place, Problem]
+
+
+def placed(config: Config, folder: Path, *, runs: Path | None = None) -> Config:
     """Return `config` with absolute paths: relative ones begin at `folder`, `~` is the user's home.
 
-    Where a name on the hub may stand too, it is a path only if there is such a file or folder.
-    Raises: ConfigurationError naming each path that does not exist.
+    Where a name on the hub may stand too, it is a path only if there is such a file or folder. With `runs`, the folder
+    of all runs, names of runs are checked, and the unique beginning of one becomes the whole name.
+    Raises: ConfigurationError naming each path and each run that does not exist.
     """
     draft = draft_of(config)
-    missing: list[Problem] = []
-    for place, text, must_exist in _paths(draft.values, ()):
+    found = find_paths(draft, folder, runs=runs)
+    if found.problems:
+        raise ConfigurationError([*found.problems.values()])
+    for place, text in found.texts.items():
+        draft = set_value(draft, place, text)
+    return run_config.validate_json(json.dumps(draft.values))
+
+
+def find_paths(draft: Draft, folder: Path, *, runs: Path | None = None) -> Found:
+    """Return what each path and each name of a run in a valid draft means, as `placed`, without raising."""
+    found = Found({}, {})
+    for place, kind, text in _paths(draft.values, ()):
         path = folder / Path(text).expanduser()
-        if path.exists():
-            draft = set_value(draft, place, str(path.absolute()))
-        elif must_exist:
-            missing.append(Problem(path_text(place), f"there is no {path}", found=shown(text)))
-    if missing:
-        raise ConfigurationError(missing)
-    return _validated(draft)
+        if kind in _RUNS:
+            if runs is not None:
+                _find_run(place, text, path, runs, found)
+        elif path.exists():
+            found.texts[place] = str(path.absolute())
+        elif kind in _FILES:
+            found.problems[place] = Problem(path_text(place), f"there is no {path}", found=shown(text))
+    return found
 
 
-def _paths(value: Value, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
+def _find_run(place: Place, text: str, path: Path, runs: Path, found: Found) -> None:
+    """Look a run up as `core.run.runs.find_run` does; a model is found by a name only."""
+    if os.sep in text:
+        if path.absolute().parent == runs.absolute() and path.is_dir():
+            found.texts[place] = path.name
+        elif place[0] == "data" and path.is_dir():
+            found.texts[place] = str(path.absolute())
+        else:
+            message = f"there is no run {shown(text)}" if place[0] == "data" else f"must be the name of a run in {runs}"
+            found.problems[place] = Problem(path_text(place), message, found=shown(text))
+        return
+    names = [entry.name for entry in runs.iterdir() if entry.is_dir()] if runs.is_dir() else []
+    begun = [name for name in names if name.startswith(text)]
+    if text in names:
+        return
+    if len(begun) == 1:
+        found.texts[place] = begun[0]
+        return
+    message = f"there is no run {text} in {runs}"
+    if begun:
+        message = f"could be any of the runs {', '.join(sorted(begun)[:10])}; write the whole name"
+    nearest = [] if begun else difflib.get_close_matches(text, names, n=1)
+    found.problems[place] = Problem(path_text(place), message, found=shown(text), nearest="".join(nearest))
+
+
+def _paths(value: Value, place: Place) -> Iterator[tuple[Place, str, str]]:
+    """Yield the place of each path or name, the kind of the section that it stands in, and its text."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _paths(item, (*place, index))
     if not isinstance(value, dict):
         return
     kind = value.get("kind")
-    for kinds, must_exist in ((_FILES, True), (_FILES_OR_NAMES, False)):
-        name = kinds.get(kind, "") if isinstance(kind, str) else ""
-        text = value.get(name)
-        if isinstance(text, str) and text not in _KNOWN_NAMES:
-            yield (*place, name), text, must_exist
+    if isinstance(kind, str):
+        for names in (_FILES, _FILES_OR_NAMES, _RUNS):
+            text = value.get(names.get(kind, ""))
+            if isinstance(text, str) and text not in _KNOWN_NAMES:
+                yield (*place, names[kind]), kind, text
     for name, inner in value.items():
         yield from _paths(inner, (*place, name))
-
-
-def _validated(draft: Draft) -> Config:
-    return run_config.validate_json(json.dumps(draft.values))

@@ -6,14 +6,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
+from core.config.drafts import Draft
+from core.config.paths import find_paths
 from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
 from core.config.presets import draft_of, parse_config, place_of, read_yaml, resolve, set_value
+from core.config.shapes import inner_value
 from core.config.yaml_read import read_node
-from core.config.yaml_text import Value
+from core.config.yaml_text import Place, Value
 from core.errors import ConfigurationError, Problem, UsageError
 from core.run.directory import RunDirectory
 from core.run.private import write_atomic
+from core.run.resumable import check_resumable
 
 
 @dataclass(frozen=True)
@@ -49,21 +54,51 @@ def resolved_config(run: RunDirectory) -> Resolved:
     raise AssertionError("count has no end")
 
 
-def write_overrides(run: RunDirectory, overrides: Sequence[str], *, allow_inexact: bool) -> int | None:
+def write_overrides(
+    run: RunDirectory, overrides: Sequence[str], *, allow_inexact: bool, folder: Path | None = None
+) -> int | None:
     """Write the next overrides-NNN.yaml of a run and return its number; None where nothing is to be written.
 
+    Paths that are changed become absolute: relative ones begin at `folder`, the current one unless stated.
     The newest file says whether a continuation may be inexact, so a plain resume after one that allowed it writes a
-    file too. Raises: ConfigurationError with all problems where the changed configuration does not hold; nothing is
-    written then.
+    file too. Nothing is written where it raises: ConfigurationError with all problems where the changed configuration
+    does not hold or names what does not exist; UsageError where the run has nothing left to do.
     """
     before = resolved_config(run)
-    resolve(draft_of(before.config), overrides)
+    config = resolve(draft_of(before.config), overrides)
+    changes = _placed_changes(dict(_parsed(text) for text in overrides), draft_of(config), run, folder or Path.cwd())
+    check_resumable(run, before.config, config)
     if not overrides and allow_inexact == before.allow_inexact:
         return None
     number = next(number for number in range(1, 1000) if not run.overrides(number).exists())
-    changes = {"set": dict(_parsed(text) for text in overrides), "allow_inexact": allow_inexact}
-    write_atomic(run.overrides(number), f"{json.dumps(changes, indent=2)}\n".encode(), root=run.path)
+    content = {"set": changes, "allow_inexact": allow_inexact}
+    write_atomic(run.overrides(number), f"{json.dumps(content, indent=2)}\n".encode(), root=run.path)
     return number
+
+
+def _placed_changes(changes: dict[str, Value], draft: Draft, run: RunDirectory, folder: Path) -> dict[str, Value]:
+    """Return the changes with the paths among them made absolute; what an earlier start named is not looked at."""
+    places = {name: place_of(name) for name in changes}
+    found = find_paths(draft, folder, runs=run.home.runs)
+    problems = [
+        problem
+        for place, problem in found.problems.items()
+        if any(place[: len(changed)] == changed for changed in places.values())
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    for place, text in found.texts.items():
+        draft = set_value(draft, place, text)
+    return {
+        name: _value_at(draft.values, place) if any(at[: len(place)] == place for at in found.texts) else changes[name]
+        for name, place in places.items()
+    }
+
+
+def _value_at(value: Value, place: Place) -> Value:
+    for step in place:
+        value = inner_value(value, step)
+    return value
 
 
 def _parsed(override: str) -> tuple[str, Value]:

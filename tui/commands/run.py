@@ -42,7 +42,7 @@ def run(preset: str, start: Start, context: Context) -> int:
     Nothing is created where the configuration does not hold. Raises: ConfigurationError, UsageError, StorageError.
     """
     path = find_preset(preset, context.home.presets)
-    config = placed(resolve(load_preset(path), start.overrides), Path.cwd())
+    config = placed(resolve(load_preset(path), start.overrides), Path.cwd(), runs=context.home.runs)
     _warn_of_logout(context)
     made = create_run(context.home, start.name, path.stem, dump_config(config))
     return _start(made, start, context)
@@ -51,7 +51,8 @@ def run(preset: str, start: Start, context: Context) -> int:
 def resume(text: str, start: Start, context: Context, *, allow_inexact: bool) -> int:
     """Start a run again from its last checkpoint and watch it, as `run`.
 
-    Raises: RunHeldError where it runs already; ConfigurationError where the overrides do not hold.
+    Raises: RunHeldError where it runs already; ConfigurationError where the overrides do not hold; UsageError where it
+    has nothing left to do.
     """
     made = find_run(context.home, text)
     _raise_if_held(made)

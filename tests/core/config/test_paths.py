@@ -9,8 +9,10 @@ import pytest
 
 from core.config.paths import placed
 from core.config.phases import PretrainConfig
-from core.config.presets import read_yaml, resolve
+from core.config.presets import SHIPPED_PRESETS, list_presets, load_preset, read_yaml, resolve
 from core.errors import ConfigurationError
+from core.run.directory import Home
+from core.run.runs import next_name
 
 
 def preset(sources: list[dict[str, str]], model: dict[str, object], tokenizer: dict[str, object]) -> PretrainConfig:
@@ -34,7 +36,9 @@ def test_relative_paths_become_absolute(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "tok").mkdir()
     config = preset(
-        [{"kind": "files", "path": "a.txt"}, {"kind": "hub", "name": "some/set"}], SCRATCH, {"kind": "load", "path": "tok"}
+        [{"kind": "files", "path": "a.txt"}, {"kind": "hub", "name": "some/set"}],
+        SCRATCH,
+        {"kind": "load", "path": "tok"},
     )
     values = placed(config, tmp_path).model_dump()["data"]
     assert values["sources"][0]["path"] == str(tmp_path / "a.txt")
@@ -45,7 +49,9 @@ def test_relative_paths_become_absolute(tmp_path: Path) -> None:
 def test_hub_names_and_smollm2_stay(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     config = preset(
-        [{"kind": "files", "path": "a.txt"}], {"kind": "gguf", "path": "smollm2"}, {"kind": "load", "path": "Qwen/Qwen3"}
+        [{"kind": "files", "path": "a.txt"}],
+        {"kind": "gguf", "path": "smollm2"},
+        {"kind": "load", "path": "Qwen/Qwen3"},
     )
     values = placed(config, tmp_path).model_dump()
     assert values["model"]["path"] == "smollm2"
@@ -60,3 +66,59 @@ def test_each_missing_path_is_named(tmp_path: Path) -> None:
         placed(config, tmp_path)
     assert [p.path for p in caught.value.problems] == ["data.sources.0.path", "data.sources.1.path"]
     assert caught.value.exit_code == 2
+
+
+def trained_on(run: str) -> PretrainConfig:
+    values = {
+        "phase": "pretrain",
+        "about": {"title": "t"},
+        "model": {"kind": "run", "run": run},
+        "data": {"kind": "run", "run": run},
+        "schedule": {"kind": "constant", "peak_learning_rate": 1e-3, "steps": 2},
+        "batch": {"size": 1, "micro_size": 1, "sequence_length": 16},
+    }
+    config = resolve(read_yaml(json.dumps(values)))
+    assert isinstance(config, PretrainConfig)
+    return config
+
+
+def test_a_run_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    with pytest.raises(ConfigurationError, match="there is no run texts in"):
+        placed(trained_on("texts"), tmp_path, runs=runs)
+    (runs / "my-text").mkdir(parents=True)
+    with pytest.raises(ConfigurationError) as caught:
+        placed(trained_on("my-texts"), tmp_path, runs=runs)
+    assert sorted((p.path, p.nearest) for p in caught.value.problems) == [
+        ("data.run", "my-text"), ("model.run", "my-text"),
+    ]  # fmt: skip
+    assert placed(trained_on("my-texts"), tmp_path) == trained_on("my-texts")
+
+
+def test_a_run_may_be_named_by_its_beginning_or_path(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name in ("text", "text-1", "other"):
+        (runs / name).mkdir(parents=True)
+    for named, meant in [("text", "text"), ("oth", "other"), ("runs/text-1", "text-1"), (str(runs / "other"), "other")]:
+        config = placed(trained_on(named), tmp_path, runs=runs)
+        assert (config.data.model_dump()["run"], config.model_dump()["model"]["run"]) == (meant, meant)
+    with pytest.raises(ConfigurationError, match="could be any of the runs text, text-1"):
+        placed(trained_on("tex"), tmp_path, runs=runs)
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(ConfigurationError) as caught:
+        placed(trained_on("./elsewhere"), tmp_path, runs=runs)
+    assert [p.path for p in caught.value.problems] == ["model.run"]
+
+
+def test_shipped_presets_name_the_first_run_of_a_shipped_preset(tmp_path: Path) -> None:
+    """So that the two steps of a recipe fit without a change."""
+    home = Home(tmp_path / "empty")
+    first = {next_name(home, entry.name) for entry in list_presets(home.presets)}
+    named = []
+    for path in SHIPPED_PRESETS.glob("*.yaml"):
+        values = load_preset(path).values
+        for section in (values.get("data"), values.get("model")):
+            if isinstance(section, dict) and section.get("kind") == "run":
+                named.append(section["run"])
+    assert named
+    assert set(named) <= first

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from core.config.presets import dump_config, parse_config
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, UsageError
 from core.run.directory import Home, RunDirectory
 from core.run.overrides import resolved_config, write_overrides
 
@@ -73,4 +75,33 @@ def test_allowing_an_inexact_continuation_holds_for_one_resume(run: RunDirectory
 def test_a_wrong_value_writes_nothing(text: str, run: RunDirectory) -> None:
     with pytest.raises(ConfigurationError):
         write_overrides(run, [text], allow_inexact=True)
+    assert _overrides(run) == []
+
+
+def test_changed_paths_become_absolute_and_are_checked(run: RunDirectory, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    changes = ["data.sources=[{kind: files, path: texts}]", "data.tokenizer={kind: load, path: nobody/model}"]
+    assert write_overrides(run, changes, allow_inexact=False, folder=tmp_path) == 1
+    data = resolved_config(run).config.model_dump()["data"]
+    assert data["sources"][0]["path"] == str(tmp_path / "texts")
+    assert data["tokenizer"]["path"] == "nobody/model"
+    with pytest.raises(ConfigurationError, match="there is no .*/gone"):
+        write_overrides(run, ["data.sources.0.path=gone"], allow_inexact=False, folder=tmp_path)
+    with pytest.raises(ConfigurationError, match="there is no run prepared"):
+        write_overrides(run, ["data={kind: run, run: prepared}"], allow_inexact=False, folder=tmp_path)
+    assert _overrides(run) == ["overrides-001.yaml"]
+
+
+def test_what_an_earlier_start_named_may_be_gone(run: RunDirectory, tmp_path: Path) -> None:
+    """The tokens are in the cache: only what is changed now must be there."""
+    (tmp_path / "texts").mkdir()
+    write_overrides(run, ["data.sources=[{kind: files, path: texts}]"], allow_inexact=False, folder=tmp_path)
+    (tmp_path / "texts").rmdir()
+    assert write_overrides(run, ["schedule.steps=9"], allow_inexact=False, folder=tmp_path) == 2
+
+
+def test_a_run_with_nothing_to_do_writes_nothing(run: RunDirectory) -> None:
+    run.checkpoint(7).mkdir(parents=True)
+    with pytest.raises(UsageError, match="schedule.steps is 6, but tiny has a checkpoint of step 7"):
+        write_overrides(run, [], allow_inexact=True)
     assert _overrides(run) == []

@@ -261,6 +261,23 @@ def test_resume_with_a_wrong_value_is_exit_2_and_writes_nothing(commands: Any) -
     assert len(_run_of(commands).attempts()) == 1
 
 
+def test_resume_of_a_finished_run_is_exit_2_unless_it_becomes_longer(commands: Any) -> None:
+    commands("run", "tiny")
+    answer = commands("resume", "tiny")
+    assert answer.returncode == 2
+    assert "tiny is finished at step 6" in answer.stderr
+    assert "--set schedule.steps=" in answer.stderr
+    assert len(_run_of(commands).attempts()) == 1
+    assert commands("resume", "tiny", "--set", "schedule.steps=8").returncode == 0
+
+
+def test_a_run_on_a_run_that_does_not_exist_creates_nothing(commands: Any) -> None:
+    answer = commands("run", "tiny", "--set", "data={kind: run, run: prepared}")
+    assert answer.returncode == 2
+    assert "data.run: there is no run prepared" in answer.stderr
+    assert not commands.home.runs.exists()
+
+
 def test_logs_are_shown_and_not_obeyed(commands: Any) -> None:
     commands("run", "tiny")
     answer = commands("logs", "tiny", "--follow")

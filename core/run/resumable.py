@@ -1,0 +1,103 @@
+"""Whether there is anything to do for a run that is to be started again. Cheap: small records and the log's end."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import assert_never
+
+from pydantic import ValidationError
+
+from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
+from core.errors import UsageError
+from core.run.directory import RunDirectory
+from core.run.event_lines import whole_records
+from core.run.events import Finished, event_adapter
+from core.run.private import open_file
+from core.run.status import read_status
+
+_CHECKPOINT = re.compile(r"step-(\d{8,})")
+_TAIL_BYTES = 64 * 1024
+Config = PrepareConfig | PretrainConfig | SFTConfig
+
+
+def check_resumable(run: RunDirectory, before: Config, now: Config) -> None:
+    """Refuse to start a run that has nothing to do; `before` is its configuration so far, `now` the one to start with.
+
+    A finished run whose result was removed may be started: it makes it again.
+    Raises: UsageError where the run is finished and is not to go on, or is to end before its newest checkpoint.
+    """
+    finished = _finished(run)
+    match now:
+        case PrepareConfig():
+            if finished is not None:
+                raise UsageError(f"{run.name} is finished; there is nothing to do", hint=f"Its data: {run.data}.")
+        case PretrainConfig() | SFTConfig():
+            _check_length(run, before, now, finished)
+        case _:
+            assert_never(now)
+
+
+def _check_length(
+    run: RunDirectory, before: Config, now: PretrainConfig | SFTConfig, finished: Finished | None
+) -> None:
+    steps, newest = now.schedule.steps, _newest_checkpoint(run)
+    done = finished.step if finished is not None and finished.step is not None else newest
+    if finished is not None and not _is_longer(before, now, done):
+        field = "schedule.steps" if now.schedule.epochs is None else "schedule.epochs"
+        hint = f"To train on: --set {field}=M, larger than before."
+        raise UsageError(f"{run.name} is finished at step {done}", hint=hint)
+    if steps is not None and steps < newest:
+        raise UsageError(
+            f"schedule.steps is {steps}, but {run.name} has a checkpoint of step {newest}",
+            hint=f"To train on: --set schedule.steps=M with M above {newest}.",
+        )
+
+
+def _is_longer(before: Config, now: PretrainConfig | SFTConfig, done: int) -> bool:
+    if now.schedule.steps is not None:
+        return now.schedule.steps > done
+    # How many steps epochs are is known only with the data, so they are compared with what the run had.
+    had = before.schedule.epochs if isinstance(before, PretrainConfig | SFTConfig) else None
+    return had is None or (now.schedule.epochs or 0) > had
+
+
+def _newest_checkpoint(run: RunDirectory) -> int:
+    """Return the step of the newest checkpoint by its name, 0 without one."""
+    try:
+        matches = [_CHECKPOINT.fullmatch(name) for name in os.listdir(run.checkpoints)]
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    return max((int(match[1]) for match in matches if match), default=0)
+
+
+def _finished(run: RunDirectory) -> Finished | None:
+    """Return the event that ended a run whose result is still there; None for one that has something to do."""
+    if read_status(run).word != "finished":
+        return None
+    event = _last_finished(run)
+    results = {"model": run.model, "data": run.data}
+    if any(not path.exists() for name, path in results.items() if name in event.facts):
+        return None
+    return event
+
+
+def _last_finished(run: RunDirectory) -> Finished:
+    """Return the last Finished at the end of the log, one that knows nothing where it is missing."""
+    try:
+        with os.fdopen(open_file(run.events, os.O_RDONLY, root=run.path), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            lines = file.read().splitlines()
+    except (OSError, UsageError):
+        return Finished()
+    for line in reversed(lines):
+        if b'"finished"' not in line:
+            continue
+        for record in whole_records(line)[0]:
+            try:
+                event = event_adapter.validate_python(record)
+            except ValidationError:
+                continue
+            if isinstance(event, Finished):
+                return event
+    return Finished()
