@@ -251,7 +251,7 @@ def _prepared(draft: Partial) -> Iterator[Problem]:
 def _temperature(draft: Partial) -> Iterator[Problem]:
     temperature = draft.number("sampling.temperature", 0.8)
     if temperature is not None and 0 < temperature < _LOWEST_TEMPERATURE:
-        message = f"must be 0, which takes the likeliest token, or at least {_LOWEST_TEMPERATURE}: logits are divided by it"
+        message = f"must be 0 (the likeliest token) or at least {_LOWEST_TEMPERATURE}, because logits are divided by it"
         yield Problem("sampling.temperature", message, found=shown(temperature))
 
 
