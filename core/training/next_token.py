@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from core.config.phases import PretrainConfig, SFTConfig
 from core.data.templates import render_prompt
@@ -57,6 +58,7 @@ class Material:
 def train(config: PretrainConfig | SFTConfig, session: Session, material: Material, *, allow_inexact: bool) -> Outcome:
     """Train on the rows of `material`, from the start or from the newest checkpoint, and export the model."""
     begin = time.monotonic()
+    disable_progress_bar()  # transformers draws bars into the log of a run
     tokens, batch = material.tokens, config.batch
     for prompt in config.sampling.prompts:  # one that cannot be asked ends the run now and not after its last step
         render_prompt(tokens.folder / "tokenizer", material.template, prompt)
