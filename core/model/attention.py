@@ -86,7 +86,7 @@ def attend_within_documents(
         raise NotImplementedError("packed documents come in one row, without a cache")
     assert cu_seq_lens_q is not None
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    query, key, value = (_as_autocast(part[0].transpose(0, 1), like=value) for part in (query, key, value))
+    query, key, value = (_as_autocast(part.squeeze(0).transpose(0, 1), like=value) for part in (query, key, value))
     return _one_row(query, key, value, cu_seq_lens_q, scale=scale, dropout=dropout)[None], None
 
 

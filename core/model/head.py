@@ -30,7 +30,7 @@ def head_logits(model: Any, kind: Literal["matrix", "stub", "linear"]) -> Logits
     stub._modules[model.base_model_prefix] = _Body(model.base_model)
 
     def logits(hidden: Tensor) -> Tensor:
-        result: Tensor = stub(inputs_embeds=hidden[None], use_cache=False).logits[0]
+        result: Tensor = stub(inputs_embeds=hidden[None], use_cache=False).logits.squeeze(0)
         return result
 
     return logits

@@ -93,6 +93,6 @@ def _rows(batch: PackedBatch) -> dict[str, Any]:
 
 def _flat(rows: Tensor, reading: Reading, batch: PackedBatch) -> Tensor:
     if reading.packing != "unpacked":
-        return rows[0]
+        return rows.squeeze(0)  # indexing would have its gradient written into zeros of the whole
     columns = torch.arange(rows.shape[1], device=rows.device)
     return rows[columns < batch.boundaries.diff()[:, None]]

@@ -76,6 +76,10 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
     `model` is the folder of the phase's model, whose tokenizer `tokenizer: {kind: model}` takes.
     Raises: PreparationStopped where the run is to leave meanwhile; DataError, UsageError.
     """
+
+    def should_stop() -> bool:
+        return session.leaving() is not None
+
     if isinstance(config.data, PreparedData):
         run = find_run(session.run.home, config.data.run)
         if not is_prepared(run.data):
@@ -83,19 +87,21 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
         folder = run.data
     else:
         data = with_known_tokenizer(config.data, session.run.home.fetched)
-        key = cache_key(data, config.seed, model)
-        folder = session.run.home.cache / "data" / key
-        if not is_prepared(folder):
-            with session.section("preparing"):
+        with session.section("preparing"):
+            key = cache_key(data, config.seed, model, should_stop=should_stop)
+            folder = session.run.home.cache / "data" / key
+            if not is_prepared(folder):
                 prepare(
                     data,
                     folder,
                     seed=config.seed,
                     model_tokenizer=model,
                     progress=session.progress,
-                    should_stop=lambda: session.leaving() is not None,
+                    should_stop=should_stop,
                 )
-    manifest = verify(folder)  # a token that was flipped on the disk would be trained on without a word
+    with session.section("preparing"):
+        # A token that was flipped on the disk would be trained on without a word.
+        manifest = verify(folder, should_stop=should_stop)
     if manifest.kind != kind:
         raise DataError(f"{folder} holds {manifest.kind}, this phase needs {kind}")
     return Tokens(folder, manifest)
