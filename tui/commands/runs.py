@@ -82,8 +82,8 @@ def stop(text: str, context: Context, *, wait: bool) -> int:
 def checkpoint(text: str, context: Context, *, wait: bool) -> int:
     """Ask a run to save a checkpoint now; with `wait` return once it lies on the disk.
 
-    Raises: UsageError where the run is not running; CheckpointError where the request was refused, or the run ended
-    before it came to it.
+    The worker answers once it has saved or failed to. Raises: UsageError where the run is not running; CheckpointError
+    where nothing was saved, or the run ended before it came to the request.
     """
     run = find_run(context.home, text)
     status = read_status(run)
@@ -101,8 +101,9 @@ def checkpoint(text: str, context: Context, *, wait: bool) -> int:
     if answer is None:
         raise CheckpointError(f"{run.name} ended before it came to the request", hint=read_status(run).words)
     if not answer.accepted:
-        raise CheckpointError(f"{run.name} refused: {answer.message}", hint=f"See footplate logs {run.name}.")
-    context.say(shown(answer.message or "Saved."))
+        words = answer.message or "without a reason"
+        raise CheckpointError(f"{run.name} saved no checkpoint: {words}", hint=f"See footplate logs {run.name}.")
+    context.say(f"{shown(run.name)} saved a checkpoint: {shown(answer.message or 'done')}.")
     return int(ExitCode.DONE)
 
 

@@ -38,7 +38,8 @@ def work(session: Session, steps: int, behaviour: str) -> int:
             accepted = request.verb == "checkpoint" and behaviour != "refuse"
             if accepted:
                 session.emit(CheckpointSaved(step=step, name=f"step-{step:08d}", bytes=10, seconds=0.1))
-            session.handled(request, accepted, f"saved step {step}" if accepted else "not now")
+            words = f"done at step {step}" if accepted else f"failed at step {step}: no space"
+            session.handled(request, accepted, words)
         why = session.leaving()
         if why is not None:
             session.emit(Stopped(step=step, reason=why))

@@ -214,7 +214,7 @@ def test_checkpoint_waits_for_the_answer(commands: Any, until: Until) -> None:
     until(lambda: _is_training(_run_of(commands)))
     answer = commands("checkpoint", "tiny", "--wait")
     assert answer.returncode == 0, answer.stderr
-    assert "saved step" in answer.stderr
+    assert "tiny saved a checkpoint: done at step" in answer.stderr
     assert commands("stop", "tiny", "--wait").returncode == 0
     late = commands("checkpoint", "tiny")
     assert late.returncode == 2
@@ -226,7 +226,7 @@ def test_a_checkpoint_that_is_refused_is_exit_4(commands: Any, until: Until) -> 
     until(lambda: _is_training(_run_of(commands)))
     answer = commands("checkpoint", "tiny", "--wait")
     assert answer.returncode == 4
-    assert "not now" in answer.stderr
+    assert "tiny saved no checkpoint: failed at step" in answer.stderr
 
 
 def test_resume_shows_the_new_attempt_and_attach_shows_all(commands: Any, until: Until) -> None:
