@@ -85,7 +85,7 @@ def test_changed_paths_become_absolute_and_are_checked(run: RunDirectory, tmp_pa
     data = resolved_config(run).config.model_dump()["data"]
     assert data["sources"][0]["path"] == str(tmp_path / "texts")
     assert data["tokenizer"]["path"] == "nobody/model"
-    with pytest.raises(ConfigurationError, match="there is no .*/gone"):
+    with pytest.raises(ConfigurationError, match=r"there is no .*/gone"):
         write_overrides(run, ["data.sources.0.path=gone"], allow_inexact=False, folder=tmp_path)
     with pytest.raises(ConfigurationError, match="there is no run prepared"):
         write_overrides(run, ["data={kind: run, run: prepared}"], allow_inexact=False, folder=tmp_path)
@@ -102,6 +102,6 @@ def test_what_an_earlier_start_named_may_be_gone(run: RunDirectory, tmp_path: Pa
 
 def test_a_run_with_nothing_to_do_writes_nothing(run: RunDirectory) -> None:
     run.checkpoint(7).mkdir(parents=True)
-    with pytest.raises(UsageError, match="schedule.steps is 6, but tiny has a checkpoint of step 7"):
+    with pytest.raises(UsageError, match=r"schedule.steps is 6, but tiny has a checkpoint of step 7"):
         write_overrides(run, [], allow_inexact=True)
     assert _overrides(run) == []
