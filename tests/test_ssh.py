@@ -35,12 +35,12 @@ def ssh(tmp_path: Path) -> Iterator[list[str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {
+    server_settings = {
         "Port": port, "ListenAddress": "127.0.0.1", "HostKey": tmp_path / "host", "PidFile": tmp_path / "pid",
         "AuthorizedKeysFile": tmp_path / "authorized", "StrictModes": "no", "UsePAM": "no",
         "PasswordAuthentication": "no", "PermitRootLogin": "yes",
     }  # fmt: skip
-    (tmp_path / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+    (tmp_path / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in server_settings.items()))
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     with (tmp_path / "sshd.log").open("w") as log:
@@ -51,7 +51,8 @@ def ssh(tmp_path: Path) -> Iterator[list[str]]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
-        options = ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={tmp_path / 'known'}", "-o", "LogLevel=ERROR"]
+        settings = {"StrictHostKeyChecking": "no", "UserKnownHostsFile": tmp_path / "known", "LogLevel": "ERROR"}
+        options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
         yield ["ssh", "-i", str(tmp_path / "user"), "-p", str(port), *options, "127.0.0.1"]
     finally:
         server.terminate()

@@ -6,7 +6,7 @@ The phases differ in where rows come from and which targets count; from there on
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,7 +30,7 @@ from core.training.engine import Engine
 from core.training.evaluate import evaluate
 from core.training.loop import Work, fit
 from core.training.objectives import NextToken
-from core.training.resume import fingerprint
+from core.training.resume import Position, fingerprint
 from core.training.sample import sample
 from core.training.setup import (
     SERIES,
@@ -74,8 +74,8 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     objective = NextToken(reading)
 
     # 2. the order of the data, and where in it this attempt begins
-    pad_to = batch.micro_size * batch.sequence_length if config.model.compile else None
-    batches = Batches(material.train, Deal(batch.size, batch.micro_size, seed=config.seed, pad_to=pad_to))
+    deal = Deal(batch.size, batch.micro_size, seed=config.seed, pad_to=_pad_to(config))
+    batches = Batches(material.train, deal)
     marks = fingerprint(config, data_digest=tokens.manifest.digest, device=device, dtype=dtype)
     facts = _facts(config, engine, reading, material)
     session.start(Started(phase=config.phase, steps=steps, series=SERIES, facts=facts))
@@ -84,33 +84,7 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     check_space(session, engine, keep=config.cadence.keep_checkpoints)
 
     # 3. train
-    def is_leaving() -> bool:
-        return session.leaving() is not None
-
-    def evaluate_now() -> Evaluated | None:
-        return evaluate(
-            engine,
-            objective,
-            material.held_out,
-            micro_size=batch.micro_size,
-            limit=config.cadence.evaluate_sequences,
-            step=position.step,
-            pad_to=pad_to,
-            is_leaving=is_leaving,
-        )
-
-    def sample_now() -> list[Sampled]:
-        folder, seed = tokens.folder / "tokenizer", config.seed
-        return sample(
-            engine,
-            folder,
-            config.sampling,
-            seed=seed,
-            step=position.step,
-            template=material.template,
-            is_leaving=is_leaving,
-        )
-
+    evaluate_now, sample_now = _examinations(session, config, material, engine, objective, position)
     outcome = fit(
         Work(
             session=session,
@@ -153,6 +127,50 @@ def _model(
     if config.model.compile:
         compile_layers(model)
     return model, reading
+
+
+def _examinations(
+    session: Session,
+    config: PretrainConfig | SFTConfig,
+    material: Material,
+    engine: Engine,
+    objective: NextToken,
+    position: Position,
+) -> tuple[Callable[[], Evaluated | None], Callable[[], list[Sampled]]]:
+    """Return what evaluates, and what samples, the model as it stands at `position`."""
+
+    def is_leaving() -> bool:
+        return session.leaving() is not None
+
+    def evaluate_now() -> Evaluated | None:
+        return evaluate(
+            engine,
+            objective,
+            material.held_out,
+            micro_size=config.batch.micro_size,
+            limit=config.cadence.evaluate_sequences,
+            step=position.step,
+            pad_to=_pad_to(config),
+            is_leaving=is_leaving,
+        )
+
+    def sample_now() -> list[Sampled]:
+        return sample(
+            engine,
+            material.tokens.folder / "tokenizer",
+            config.sampling,
+            seed=config.seed,
+            step=position.step,
+            template=material.template,
+            is_leaving=is_leaving,
+        )
+
+    return evaluate_now, sample_now
+
+
+def _pad_to(config: PretrainConfig | SFTConfig) -> int | None:
+    """Return the tokens to which a micro-batch is padded, so that compiled layers see one shape."""
+    return config.batch.micro_size * config.batch.sequence_length if config.model.compile else None
 
 
 def _check_length(model: PreTrainedModel, length: int) -> None:
