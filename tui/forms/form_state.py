@@ -110,9 +110,9 @@ class FormState:
             found.append((slot.name, "default" if before is _MISSING else shown_value(before), shown_value(slot.value)))
         return found
 
-    def resolved_yaml(self) -> str:
+    def resolved_yaml(self, runs: Path | None = None) -> str:
         """Return the whole configuration for a run. Raises: ConfigurationError with all problems."""
-        return dump_config(placed(resolve(self.draft), Path.cwd()))
+        return dump_config(placed(resolve(self.draft), Path.cwd(), runs=runs))
 
     def save(self, path: Path) -> None:
         """Write the draft as a preset. Raises: ConfigurationError where it does not hold, OSError."""

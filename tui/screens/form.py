@@ -272,7 +272,7 @@ class FormScreen(Screen[None]):
         if self._refused("started"):
             return
         try:
-            config = self._form.resolved_yaml()
+            config = self._form.resolved_yaml(self.console_app.home.runs)
         except FootplateError as error:
             self.console_app.tell(safe(error.message), "error")
             return
