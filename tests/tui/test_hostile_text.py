@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from core.run.directory import Home, RunDirectory
 from core.run.events import Evaluated, Failed, Notice, Progress, Sampled, Series, Started
@@ -57,7 +58,8 @@ async def test_hostile_text_of_a_run_stands_there_and_does_nothing(home: Home, s
         text = screen_text(app)
         assert "␛]0;owned␇" in text
         assert not FORBIDDEN.search(text.replace("\n", ""))
-        assert all(len(row) <= size[0] for row in text.splitlines())
+        wide = [row for row in text.splitlines() if cell_len(row) > size[0]]
+        assert not wide, [(len(row), cell_len(row), row) for row in wide]
         for y in range(0, size[1], 2):  # a click on [@click=app.quit] would leave
             await pilot.click(offset=(size[0] // 3, y))
         await pilot.press("escape", "escape", "4", "L", "L", "f", "question_mark", "escape")
