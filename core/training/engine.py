@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
@@ -83,7 +83,11 @@ class Engine:
         if not math.isfinite(loss):
             self.optimizer.zero_grad()
             return StepResult(loss, math.nan, tokens, refusal=_name_batch(micro_batches, total))
-        return self._apply(loss, tokens, learning_rate=learning_rate)
+        result = self._apply(loss, tokens, learning_rate=learning_rate)
+        if result.applied:
+            return result
+        rows = _row_words([row for batch in micro_batches for row in batch.rows])
+        return replace(result, refusal=f"{result.refusal} (in a step of rows {rows})")
 
     def _backward(self, batch: PackedBatch, objective: Objective[PackedBatch], counts: Sequence[int]) -> Tensor:
         terms = self.call(objective, batch.to(self.device))
@@ -155,5 +159,8 @@ def decay_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any
 
 def _name_batch(micro_batches: Sequence[PackedBatch], losses: Sequence[float]) -> str:
     index = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), 0)
-    rows = ", ".join(str(row) for row in micro_batches[index].rows[:8])
-    return f"the loss of micro-batch {index} (rows {rows}) is {losses[index]}"
+    return f"the loss of micro-batch {index} (rows {_row_words(micro_batches[index].rows)}) is {losses[index]}"
+
+
+def _row_words(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows[:16])) + (f" and {len(rows) - 16} more" if len(rows) > 16 else "")

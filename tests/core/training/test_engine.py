@@ -172,6 +172,7 @@ def test_non_finite_gradient_is_refused_and_named(value: float) -> None:
     assert not result.applied
     assert not result.is_overflow
     assert name in result.refusal
+    assert "rows 0" in result.refusal
     assert equal(before, parameters_of(model))
 
 
