@@ -103,6 +103,8 @@ def open_console(
             "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLORTERM": "truecolor",
             "LANG": "C.UTF-8", "HOME": str(home.path), "OMP_NUM_THREADS": "1", **environment,
         }  # fmt: skip
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # a test run in the background ignores these
+            signal.signal(number, signal.SIG_DFL)
         os.execve(sys.executable, [sys.executable, "-c", SCRIPT.format(extra=extra), str(home.path), attach], values)
     os.close(slave)
     return PtyConsole(pid, master)
