@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import errno
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -22,7 +21,7 @@ from core.run.directory import RunDirectory
 from core.run.event_log import EventWriter
 from core.run.events import Failed
 from core.run.overrides import Resolved, resolved_config
-from core.run.session import SIGNALS, Session
+from core.run.session import Session
 
 OUTCOMES = {"finished": ExitCode.DONE, "asked": ExitCode.DONE, "preempted": ExitCode.PREEMPTED}
 
@@ -46,9 +45,7 @@ def main(arguments: list[str] | None = None, *, is_process: bool = False) -> int
     except Exception as error:
         return _failed(session, error)
     finally:
-        if is_process:  # the work is done: a signal while Python ends must not change the exit code
-            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        session.close()
+        session.close(ends_process=is_process)
 
 
 def run_phase(resolved: Resolved, session: Session) -> str:

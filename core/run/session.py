@@ -79,8 +79,12 @@ class Session:
         session._pulse.start()
         return session
 
-    def close(self) -> None:
-        """Write what waits, stop the heart, and give the signals back."""
+    def close(self, *, ends_process: bool = False) -> None:
+        """Write what waits, stop the heart, and give the signals back.
+
+        With `ends_process` they are ignored instead: the work is done, and what comes while Python and the threads of
+        its libraries leave must not change the exit code. (A mask would hold for this thread alone.)
+        """
         self._pulse.stop()
         with self._lock:
             if self._metrics is not None:
@@ -88,7 +92,7 @@ class Session:
                 self._metrics = None
             self._events.close()
         for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ends_process else handler)
         self._old_handlers.clear()
 
     def __enter__(self) -> Self:

@@ -169,6 +169,19 @@ def test_a_signal_saves_and_exits_75_and_the_resume_is_exact(
     assert trace(run) == uninterrupted
 
 
+def test_a_signal_after_the_end_does_not_change_the_exit_code(shared_home: Home, uninterrupted: Trace) -> None:
+    """Python and torch take a while to leave: what comes then must not turn a finished run into a killed one."""
+    run = new_run(shared_home, preset_of(shared_home), "late-signal")
+    attempt = start(run)
+    while not (run.events.exists() and '"type":"finished"' in run.events.read_text()):
+        assert read_exit(run.attempt(attempt)) is None, "it ended before the signal: nothing was tested"
+        time.sleep(0.002)
+    time.sleep(0.05)
+    assert terminate(run)
+    assert wait(run, attempt) == 0
+    assert trace(run) == uninterrupted
+
+
 def test_kill_of_the_supervisor_ends_all_and_the_resume_is_exact(shared_home: Home, uninterrupted: Trace) -> None:
     run = new_run(shared_home, preset_of(shared_home), "supervisor")
     attempt = start(run)
