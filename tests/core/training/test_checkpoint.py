@@ -76,6 +76,15 @@ def test_saving_the_same_step_again_keeps_the_folder(run: RunDirectory) -> None:
     assert first.path.stat().st_ino == inode
 
 
+def test_a_checkpoint_that_is_there_already_is_synced_again(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The save that made it may have failed at just this."""
+    save(run, snapshot(5))
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    save(run, snapshot(5))
+    assert synced
+
+
 def flip_byte(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
