@@ -1,4 +1,4 @@
-"""Where text and instructions come from, and how they become tokens."""
+"""What is prepared: documents or instructions, from where, through which filters, and how they become tokens."""
 
 from __future__ import annotations
 
@@ -6,72 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from core.config.filters import Filter
 from core.config.section import Section
+from core.config.sources import Mix, Source
 
+RowFormat = Literal[
+    "alpaca", "dolly", "messages", "sharegpt", "openassistant_tree", "openassistant_messages", "prompt_completion",
+    "question_answer", "preference", "transcript_pair", "judged", "prompts",
+]  # fmt: skip
+"""What the rows of a source say, whatever file they stand in."""
 
-class StandardLibrarySource(Section):
-    """The Python source of the standard library of this machine's interpreter: a corpus that needs no download."""
-
-    kind: Literal["standard_library"]
-    max_bytes: int = Field(default=16_000_000, ge=1000, le=1_000_000_000)
-    """Stop after so many bytes of source (files in the order of their names' hashes)."""
-
-
-class FilesSource(Section):
-    """Text or code files: one file, or every file of a folder; one document a file."""
-
-    kind: Literal["files"]
-    path: str = Field(min_length=1, max_length=4096)
-    """A file or a folder."""
-    include: list[str] = Field(default=["*.txt", "*.md", "*.py"], max_length=100)
-    """Patterns of file names to take from a folder and the folders below it."""
-    exclude: list[str] = Field(default=[], max_length=100)
-    """Patterns of paths, relative to the folder, to leave out."""
-    document: Literal["file", "line", "paragraph"] = "file"
-    """What one document is: the whole file, one line, or what stands between blank lines."""
-
-
-class JSONSource(Section):
-    """JSON Lines (one object a line) or one JSON array of objects; plain or .gz."""
-
-    kind: Literal["json"]
-    path: str = Field(min_length=1, max_length=4096)
-    """A file, or a folder of .jsonl and .json files."""
-    text_field: str = Field(default="text", min_length=1, max_length=255)
-    """The key that holds the text (for documents; instructions have keys of their own)."""
-
-
-class ParquetSource(Section):
-    """Parquet files, read a row group at a time."""
-
-    kind: Literal["parquet"]
-    path: str = Field(min_length=1, max_length=4096)
-    """A file, or a folder of .parquet files."""
-    text_field: str = Field(default="text", min_length=1, max_length=255)
-    """The column that holds the text."""
-
-
-class HubSource(Section):
-    """A Hugging Face dataset by name, streamed. Code that comes with a dataset is never run."""
-
-    kind: Literal["hub"]
-    name: str = Field(min_length=1, max_length=4096)
-    """The dataset's name, or a folder that `datasets` can load."""
-    subset: str | None = Field(default=None, max_length=255)
-    """The dataset's configuration, where it has several."""
-    split: str = Field(default="train", min_length=1, max_length=255)
-    """Which split to read."""
-    revision: str | None = Field(default=None, max_length=255)
-    """Branch, tag or commit on the hub."""
-    text_field: str = Field(default="text", min_length=1, max_length=255)
-    """The column that holds the text."""
-    max_rows: int | None = Field(default=None, ge=1, le=10**12)
-    """Stop after so many rows. Empty: all."""
-
-
-Source = Annotated[
-    StandardLibrarySource | FilesSource | JSONSource | ParquetSource | HubSource, Field(discriminator="kind")
-]
+Accepted = Literal["unlabelled_rows", "double_begin", "no_end_of_turn", "dropped_answers", "cut_answers"]
 
 
 class TrainedTokenizer(Section):
@@ -113,6 +58,12 @@ class TextData(Section):
     """How text becomes tokens."""
     held_out_fraction: float = Field(default=0.01, ge=0, le=0.5)
     """Share of the documents kept out of training for evaluation, chosen by the hash of seed and text."""
+    filters: list[Filter] = Field(default=[], max_length=100)
+    """What leaves documents out, or masks something in them, in this order."""
+    dropped_samples: int = Field(default=1000, ge=0, le=10**9)
+    """How many dropped documents are kept to look at, for each rule."""
+    mix: Mix = Mix()
+    """How much of each source is taken."""
     attend_across_documents: bool = False
     """Let a token attend to earlier documents of its row, and predict the first token of the next one."""
     max_bad_rows: float = Field(default=0.01, ge=0, le=1)
@@ -127,9 +78,8 @@ class InstructionData(Section):
     """Where the rows come from, in this order."""
     tokenizer: Tokenizer = Field(default_factory=lambda: ModelTokenizer(kind="model"))
     """How text becomes tokens; the model's own unless stated."""
-    format: Literal["auto", "alpaca", "messages"] = "auto"
-    """The shape of a row: alpaca (instruction, input, output) or messages (role and content); auto looks at the
-    rows."""
+    format: Literal["auto", RowFormat] = "auto"
+    """What a row looks like; auto looks at the first rows of each source, and at its columns."""
     template: Literal["auto", "alpaca", "chat"] = "auto"
     """How a row becomes text: the two Alpaca templates, or the tokenizer's chat template; auto takes chat where the
     tokenizer has one."""
@@ -138,6 +88,16 @@ class InstructionData(Section):
     dropped and counted."""
     pack: bool = True
     """Lay several examples into one sequence (best fit); they never see one another."""
+    filters: list[Filter] = Field(default=[], max_length=100)
+    """What leaves documents out, or masks something in them, in this order."""
+    dropped_samples: int = Field(default=1000, ge=0, le=10**9)
+    """How many dropped documents are kept to look at, for each rule."""
+    mix: Mix = Mix()
+    """How much of each source is taken."""
+    max_unlabelled_rows: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of rows of which the loss may count nothing."""
+    accept: list[Accepted] = Field(default=[], max_length=5)
+    """Faults in the tokens that would refuse the launch, accepted by name."""
     held_out_fraction: float = Field(default=0.02, ge=0, le=0.5)
     """Share of the rows kept out of training for evaluation, chosen by the hash of seed and row."""
     max_bad_rows: float = Field(default=0.01, ge=0, le=1)

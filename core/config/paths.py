@@ -15,8 +15,11 @@ from core.config.presets import Config, draft_of
 from core.config.yaml_text import Place, Value, shown
 from core.errors import ConfigurationError, Problem
 
-_FILES = {"files": "path", "json": "path", "parquet": "path", "gguf": "path"}
-_FILES_OR_NAMES = {"pretrained": "path", "load": "path", "hub": "name"}
+_FILES = {
+    "path": "path", "code": "path", "files": "path", "json": "path", "parquet": "path", "gguf": "path",
+    "language": "model", "ngram_perplexity": "model", "contamination": "references",
+}  # fmt: skip
+_FILES_OR_NAMES = {"pretrained": "path", "load": "path", "hub": "name", "perplexity": "model"}
 _RUNS = {"run": "run"}
 _KNOWN_NAMES = frozenset({"smollm2"})
 
@@ -95,8 +98,10 @@ def _paths(value: Value, place: Place) -> Iterator[tuple[Place, str, str]]:
     kind = value.get("kind")
     if isinstance(kind, str):
         for names in (_FILES, _FILES_OR_NAMES, _RUNS):
-            text = value.get(names.get(kind, ""))
-            if isinstance(text, str) and text not in _KNOWN_NAMES:
-                yield (*place, names[kind]), kind, text
+            texts = value.get(names.get(kind, ""))
+            for index, text in enumerate(texts if isinstance(texts, list) else [texts]):
+                if isinstance(text, str) and text not in _KNOWN_NAMES:
+                    inside = (index,) if isinstance(texts, list) else ()
+                    yield (*place, names[kind], *inside), kind, text
     for name, inner in value.items():
         yield from _paths(inner, (*place, name))

@@ -6,10 +6,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
+from typing import cast
 
 from core.config.data import InstructionData, TextData
 from core.data.fingerprints import source_file_records
-from core.data.formats import conversation, detect
+from core.data.formats import Format, conversation, detect
 from core.data.manifest import SourceFileRecord, SourceRecord, Split
 from core.data.progress import Work
 from core.data.sources import describe, documents, rows, source_files
@@ -74,7 +75,7 @@ class Corpus:
         self._formats[number] = shape
         for row in chain(first, stream):
             try:
-                payload = conversation(row, shape, tally).dumped()
+                payload = conversation(row, cast(Format, shape), tally).dumped()
             except RowError as error:
                 tally.refuse(row.place, error)
                 continue

@@ -12,16 +12,8 @@ from typing import Any
 
 import tokenizers
 
-from core.config.data import (
-    HubSource,
-    InstructionData,
-    LoadedTokenizer,
-    ModelTokenizer,
-    Source,
-    StandardLibrarySource,
-    TextData,
-    TrainedTokenizer,
-)
+from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
+from core.config.sources import HubSource, Source, StandardLibrarySource
 from core.data.manifest import VERSION, SourceFileRecord
 from core.data.progress import Work, silent
 from core.data.read_files import library_folder

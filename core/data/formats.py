@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, assert_never
 
-from core.data.sources import Row, check_text
+from core.data.rows import Row
+from core.data.sources import check_text
 from core.data.tally import RowError, Tally, show
 from core.errors import DataError
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, assert_never
 
-from core.config.data import FilesSource, StandardLibrarySource
+from core.config.sources import FilesSource, StandardLibrarySource
 from core.data.tally import RowError, Tally
 from core.errors import DataError, UsageError
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core.config.data import HubSource
+from core.config.sources import HubSource
 from core.errors import DataError, UsageError
 
 _ROWS_AT_ONCE = 1024
@@ -68,5 +68,5 @@ def missing_column(place: str, column: str, names: list[str]) -> DataError:
     """Return the error for a table without the column that was asked for."""
     return DataError(
         f"{place}: expected a column {column!r}, found {', '.join(names) or 'no columns'}",
-        hint="Set text_field of this source to the column that holds the text.",
+        hint="Set columns.text of this source to the column that holds the text.",
     )

@@ -11,10 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-from core.config.data import FilesSource, HubSource, JSONSource, ParquetSource, Source, StandardLibrarySource
+from core.config.sources import (
+    CodeSource,
+    FilesSource,
+    HubSource,
+    JSONSource,
+    ParquetSource,
+    PathSource,
+    Source,
+    StandardLibrarySource,
+)
 from core.data.read_files import existing, files_below, files_of, library_files, read_documents
 from core.data.read_json import read_objects
 from core.data.read_tables import read_hub, read_parquet
+from core.data.rows import Row
 from core.data.tally import RowError, Tally, show
 from core.errors import DataError, UsageError
 
@@ -30,19 +40,33 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One object and the place it came from."""
+class Unit:
+    """A part of a source that is read on its own, so that several processes can share a source.
 
-    values: dict[str, Any]
-    place: str
+    `file` is "" for a dataset on the hub. From `start` up to `stop` (None: the end): bytes of a file of lines, of which
+    those lines belong to the unit that begin there; row groups of a Parquet file.
+    """
+
+    source: int
+    file: str
+    start: int = 0
+    stop: int | None = None
 
 
-def documents(source: Source, tally: Tally) -> Iterator[Document]:
-    """Yield the documents of a source that hold more than space; count the rest in `tally`.
+def units_of(source: Source, number: int, *, split_bytes: int | None = None) -> list[Unit]:
+    """Return the units of the `number`th source, in the order of its records.
+
+    With `split_bytes`, files in which a record can be found from the middle are cut into parts of about so many bytes.
+    """
+    return [Unit(number, str(path)) for path in source_files(source)] or [Unit(number, "")]
+
+
+def documents(source: Source, tally: Tally, unit: Unit | None = None) -> Iterator[Document]:
+    """Yield the documents of a source, or of one unit of it, that hold more than space; count the rest in `tally`.
 
     Raises: UsageError where the source is not there; DataError where it is of another shape.
     """
-    for place, text in _texts(source, tally):
+    for place, text in _texts(source, tally, unit):
         if not text.strip():
             tally.empty += 1
             tally.rows -= 1
@@ -57,12 +81,12 @@ def documents(source: Source, tally: Tally) -> Iterator[Document]:
         yield Document(text, place)
 
 
-def rows(source: Source, tally: Tally) -> Iterator[Row]:
-    """Yield the objects of a source; count what is no object in `tally`.
+def rows(source: Source, tally: Tally, unit: Unit | None = None) -> Iterator[Row]:
+    """Yield the rows of a source, or of one unit of it; count what is no object in `tally`.
 
     Raises: UsageError where the source is not there or has no rows; DataError where it is of another shape.
     """
-    for place, values in _objects(source, None, tally):
+    for place, values in _objects(source, None, tally, unit):
         yield Row(values, place)
 
 
@@ -80,6 +104,8 @@ def source_files(source: Source) -> list[Path]:
             return _matching(source.path, _JSON_NAMES)
         case ParquetSource():
             return _matching(source.path, ["*.parquet"])
+        case PathSource() | CodeSource():
+            raise NotImplementedError
         case HubSource():
             local = Path(source.name).expanduser()
             return files_below(local, ["*"], []) if local.is_dir() else []
@@ -94,38 +120,46 @@ def describe(source: Source, number: int) -> str:
             what = ""
         case HubSource():
             what = f", {source.name}"
-        case FilesSource() | JSONSource() | ParquetSource():
+        case FilesSource() | JSONSource() | ParquetSource() | PathSource() | CodeSource():
             what = f", {source.path}"
         case _:
             assert_never(source)
     return f"data.sources[{number}] ({source.kind}{what})"
 
 
-def _texts(source: Source, tally: Tally) -> Iterator[tuple[str, str]]:
+def _files(source: Source, unit: Unit | None) -> list[Path]:
+    return source_files(source) if unit is None else [Path(unit.file)]
+
+
+def _texts(source: Source, tally: Tally, unit: Unit | None) -> Iterator[tuple[str, str]]:
     match source:
         case StandardLibrarySource():
-            for path in source_files(source):
+            for path in _files(source, unit):
                 yield from read_documents(path, "file", tally)
         case FilesSource():
-            for path in source_files(source):
+            for path in _files(source, unit):
                 yield from read_documents(path, source.document, tally)
-        case JSONSource() | ParquetSource() | HubSource():
-            for place, values in _objects(source, source.text_field, tally):
+        case CodeSource():
+            raise NotImplementedError
+        case JSONSource() | ParquetSource() | HubSource() | PathSource():
+            for place, values in _objects(source, source.columns.text or "text", tally, unit):
                 try:
-                    yield place, _text_of(values, source.text_field)
+                    yield place, _text_of(values, source.columns.text or "text")
                 except RowError as error:
                     tally.refuse(place, error)
         case _:
             assert_never(source)
 
 
-def _objects(source: Source, column: str | None, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
+def _objects(
+    source: Source, column: str | None, tally: Tally, unit: Unit | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     match source:
         case JSONSource():
-            for path in source_files(source):
+            for path in _files(source, unit):
                 yield from read_objects(path, tally)
         case ParquetSource():
-            for path in source_files(source):
+            for path in _files(source, unit):
                 for found in read_parquet(path, column):
                     tally.rows += 1
                     yield found
@@ -133,6 +167,8 @@ def _objects(source: Source, column: str | None, tally: Tally) -> Iterator[tuple
             for found in read_hub(source):
                 tally.rows += 1
                 yield found
+        case PathSource() | CodeSource():
+            raise NotImplementedError
         case StandardLibrarySource() | FilesSource():
             raise UsageError(
                 f"{tally.source}: expected rows with instructions or messages, found a source of plain text",

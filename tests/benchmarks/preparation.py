@@ -26,7 +26,8 @@ def measure(options: Options) -> dict[str, Any]:
 
 def main() -> None:
     """Measure once and print it: every part takes long enough that one pass tells."""
-    from core.config.data import StandardLibrarySource, TextData, TrainedTokenizer
+    from core.config.data import TextData, TrainedTokenizer
+    from core.config.sources import StandardLibrarySource
     from core.data.prepare import prepare
     from core.data.sources import documents
     from core.data.tally import Tally

@@ -72,7 +72,7 @@ def test_a_list_of_sections_is_a_row_of_yaml_and_rows_of_its_items() -> None:
     assert found["data.sources.0.max_bytes"].kind == "int"
     draft = set_value(quickstart(), place_of("data.sources.0.kind"), "json")
     assert draft.values["data"]["sources"] == [{"kind": "json"}]  # type: ignore[index,call-overload]
-    assert "data.sources.0.text_field" in slots(draft)
+    assert "data.sources.0.columns.text" in slots(draft)
     draft = set_value(draft, place_of("data.sources.1"), {"kind": "files", "path": "x"})
     assert "data.sources.1.include" in slots(draft)
     draft = set_value(draft, place_of("data.sources.0"), UNSET)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from core.config.data import InstructionData, JSONSource
+from core.config.data import InstructionData
+from core.config.sources import JSONSource
 from core.data import fingerprints
 from core.data.fingerprints import cache_key, source_file_records, with_known_tokenizer
 from core.data.progress import PreparationStopped, Work, silent

@@ -15,7 +15,15 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from core.config.data import FilesSource, HubSource, JSONSource, ParquetSource, Source, StandardLibrarySource
+from core.config.sources import (
+    Columns,
+    FilesSource,
+    HubSource,
+    JSONSource,
+    ParquetSource,
+    Source,
+    StandardLibrarySource,
+)
 from core.data import read_json
 from core.data.sources import documents, rows, source_files
 from core.data.tally import Tally, check_shares
@@ -29,7 +37,7 @@ def read(source: Source, max_bad_share: float = 1.0) -> tuple[list[tuple[str, st
 
 
 def json_source(path: Path, text_field: str = "text") -> JSONSource:
-    return JSONSource(kind="json", path=str(path), text_field=text_field)
+    return JSONSource(kind="json", path=str(path), columns=Columns(text=text_field))
 
 
 def files(path: Path, **fields: object) -> FilesSource:
@@ -248,7 +256,7 @@ def test_a_giant_line_costs_no_memory(tmp_path: Path) -> None:
             file.write(b"x" * 4_000_000)
         file.write(b'"}\n{"text": "also good"}\n')
     code = (
-        "from core.config.data import JSONSource\nfrom core.data.sources import documents\n"
+        "from core.config.sources import JSONSource\nfrom core.data.sources import documents\n"
         "from core.data.tally import Tally\n"
         f"tally = Tally('s', 1.0)\nsource = JSONSource(kind='json', path={str(path)!r})\n"
         "print([d.text for d in documents(source, tally)], dict(tally.bad))"
@@ -275,7 +283,7 @@ def test_parquet_rows_and_a_missing_column(tmp_path: Path) -> None:
     assert (tally.rows, tally.empty, dict(tally.bad)) == (3, 1, {"no_text": 1})
     assert tally.errors == [f"{tmp_path / 'a.parquet'}:row 2: expected text in the field 'text', found None"]
     with pytest.raises(DataError, match=r"expected a column 'body', found text, n"):
-        read(ParquetSource(kind="parquet", path=str(tmp_path), text_field="body"))
+        read(ParquetSource(kind="parquet", path=str(tmp_path), columns=Columns(text="body")))
     values = [row.values for row in rows(ParquetSource(kind="parquet", path=str(tmp_path)), Tally("s", 1.0))]
     assert values[0] == {"text": "a", "n": 1}
 
@@ -291,7 +299,7 @@ def test_a_local_folder_is_streamed_through_datasets(tmp_path: Path, monkeypatch
     folder = tmp_path / "set"
     folder.mkdir()
     (folder / "train.jsonl").write_text("".join(json.dumps({"body": f"text {n}"}) + "\n" for n in range(5)))
-    source = HubSource(kind="hub", name=str(folder), text_field="body", max_rows=3)
+    source = HubSource(kind="hub", name=str(folder), columns=Columns(text="body"), max_rows=3)
     found, tally = read(source)
     assert [text for _, text in found] == ["text 0", "text 1", "text 2"]
     assert tally.rows == 3

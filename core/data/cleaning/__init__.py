@@ -1,0 +1,1 @@
+"""From raw sources to clean items on disk: units of work, passes over them, and the report."""

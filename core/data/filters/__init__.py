@@ -1,0 +1,1 @@
+"""Small pure units, each of which keeps, changes or drops one document."""
