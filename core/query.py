@@ -12,23 +12,16 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Mapping
 from typing import IO, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from core.config.cadence import Sampling
-from core.config.data import PreparedData
-from core.config.phases import SFTConfig
 from core.errors import ExitCode, FootplateError, UsageError
-from core.run.directory import Home, RunDirectory, home_from
+from core.queries import model
+from core.queries.model import Say
+from core.queries.question import LONGEST_LINE
+from core.run.directory import Home, home_from
 
-Say = Callable[[Mapping[str, Any]], None]
-
-_LONGEST_LINE = 1 << 20
-_OPTIONAL = ("peft", "bitsandbytes", "trl", "deepspeed", "flash_attn", "lm_eval", "kenlm", "fasttext")
+_VERBS = ("sample", "fetch", "doctor")
 
 
 def main() -> int:
@@ -47,7 +40,7 @@ def serve(questions: IO[bytes], answers: IO[str], home: Home) -> None:
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
-    while line := questions.readline(_LONGEST_LINE):
+    while line := questions.readline(LONGEST_LINE):
         if line.strip():
             say(_answer(line, say, home))
 
@@ -77,99 +70,13 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
     verb = question.get("verb") if isinstance(question, dict) else None
     match verb:
         case "sample":
-            return _sample(_SampleQuestion.of(question))
+            return model.sample(model.SampleQuestion.of(question))
         case "fetch":
-            return _fetch(question, say, home)
+            return model.fetch(question, say, home)
         case "doctor":
-            return _doctor()
+            return model.doctor()
         case _:
-            raise UsageError(f"{verb!r} is no verb", hint="Ask for sample, fetch or doctor.")
-
-
-class _SampleQuestion(BaseModel):
-    """What to write, and with which run's model."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    verb: str
-    run: str = Field(min_length=1)
-    prompt: str = Field(min_length=1, max_length=_LONGEST_LINE)
-    max_new_tokens: int = Field(default=128, ge=1, le=100_000)
-    temperature: float = Field(default=0.8, ge=0, le=100)
-    top_p: float = Field(default=0.95, gt=0, le=1)
-    seed: int = Field(default=17, ge=0, le=2**32 - 1)
-
-    @classmethod
-    def of(cls, question: dict[str, Any]) -> _SampleQuestion:
-        try:
-            return cls.model_validate_json(json.dumps(question))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def _sample(question: _SampleQuestion) -> dict[str, Any]:
-    from core.data.templates import render_prompt
-    from core.model.generate import generate
-    from core.model.load import load_folder
-
-    run = RunDirectory(Path(question.run))
-    if not (run.model / "config.json").is_file():
-        raise UsageError(f"{run.path} has made no model", hint="A training run writes it at its end.")
-    template = _template(run)
-    ids = render_prompt(run.model, template, question.prompt)
-    sampling = Sampling(max_new_tokens=question.max_new_tokens, temperature=question.temperature, top_p=question.top_p)
-    text = generate(load_folder(run.model), run.model, ids, sampling, seed=question.seed)
-    return {"text": text, "prompt_tokens": len(ids), "template": template}
-
-
-def _template(run: RunDirectory) -> Any:
-    """Return how this run's training turned a prompt into tokens."""
-    from core.data.manifest import read_manifest
-    from core.data.templates import resolve_template
-    from core.data.tokenizer_files import load_tokenizer
-    from core.run.overrides import resolved_config
-    from core.run.runs import find_run
-
-    config = resolved_config(run).config
-    if not isinstance(config, SFTConfig):
-        return "none"
-    if isinstance(config.data, PreparedData):
-        return read_manifest(find_run(run.home, config.data.run).data).template
-    return resolve_template(config.data.template, load_tokenizer(run.model))
-
-
-def _fetch(question: dict[str, Any], say: Say, home: Home) -> dict[str, Any]:
-    from core.model.fetch import SMOLLM2, fetch_smollm2
-
-    if question.get("what") != SMOLLM2:
-        raise UsageError(f"{question.get('what')!r} cannot be fetched", hint=f"What can be fetched: {SMOLLM2}.")
-
-    def progress(stage: str, done: float, total: float | None, unit: str) -> None:
-        say({"type": "progress", "stage": stage, "done": done, "total": total, "unit": unit})
-
-    return {"folder": str(fetch_smollm2(home, progress))}
-
-
-def _doctor() -> dict[str, Any]:
-    import torch
-    import transformers
-
-    from core.training.device import choose_device, device_name, is_bf16_fast
-
-    device = choose_device()
-    found: dict[str, Any] = {
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "device": device_name(device),
-        "cuda": torch.version.cuda or "not in this build of torch",
-        "threads": torch.get_num_threads(),
-        "bfloat16": "fast" if is_bf16_fast(device) else "slow here: precision.dtype auto takes fp32",
-        "optional": ", ".join(name for name in _OPTIONAL if find_spec(name)) or "none installed",
-    }
-    if device.type == "cuda":
-        found["gpu_memory_bytes"] = torch.cuda.get_device_properties(device).total_memory
-    return found
+            raise UsageError(f"{verb!r} is no verb", hint=f"Ask for {', '.join(_VERBS)}.")
 
 
 if __name__ == "__main__":

