@@ -12,7 +12,7 @@ from core.config.sources import Mix, Source
 
 RowFormat = Literal[
     "alpaca", "dolly", "messages", "sharegpt", "openassistant_tree", "openassistant_messages", "prompt_completion",
-    "question_answer", "preference", "transcript_pair", "judged", "prompts",
+    "question_answer", "preference", "transcript_pair", "ranked", "judged", "prompts",
 ]  # fmt: skip
 """What the rows of a source say, whatever file they stand in."""
 
