@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config.data import Accepted
+from core.data.faults import Faults
 from core.data.formats import Conversation, Turn
 from core.data.tally import RowError
 from core.data.templates import ChatTemplate, Piece, TemplateName, alpaca_pieces, encode_pieces, with_begin
@@ -24,41 +26,102 @@ class Example:
 
 
 class ExampleEncoder:
-    """Turns conversations into examples of at most `max_tokens` tokens."""
+    """Turns conversations into examples of at most `max_tokens` tokens.
 
-    def __init__(self, tokenizer: TextTokenizer, template: TemplateName, max_tokens: int) -> None:
+    `accept` names faults that the configuration accepts: with `cut_answers` an answer that does not fit is cut at its
+    end, else its row is given back as a RowError.
+    """
+
+    def __init__(
+        self, tokenizer: TextTokenizer, template: TemplateName, max_tokens: int, *, accept: Sequence[Accepted] = ()
+    ) -> None:
+        self.faults = Faults()
+        """What `encode` found where it was given no other count."""
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
-        self._pieces: Callable[[Conversation], list[Piece]]
+        self._cut_answers = "cut_answers" in accept
+        self._ends = {
+            number
+            for token in (*tokenizer.special_tokens, tokenizer.end_token)
+            if token != tokenizer.unknown_token and (number := tokenizer.backend.token_to_id(token)) is not None
+        }
+        self._pieces: Callable[[Conversation], list[list[Piece]]]
         if template == "chat":
             self._pieces = ChatTemplate(tokenizer).pieces
         else:
-            self._pieces = lambda conversation: alpaca_pieces(conversation, tokenizer)
+            self._pieces = lambda conversation: [alpaca_pieces(conversation, tokenizer)]
 
-    def encode(self, conversations: Sequence[Conversation]) -> list[Example | RowError]:
-        """Return the example of each conversation, or why there is none."""
-        rendered: list[list[Piece] | RowError] = []
+    def encode(
+        self, conversations: Sequence[Conversation], *, places: Sequence[str] = (), faults: Faults | None = None
+    ) -> list[list[Example] | RowError]:
+        """Return the examples of each conversation, or why there are none.
+
+        There is one, but for a chat template that rewrites earlier turns; see `ChatTemplate.pieces`. Faults are
+        counted with the conversations' `places`, in `faults` or in the encoder's own count.
+        """
+        rendered: list[list[list[Piece]] | RowError] = []
         for conversation in conversations:
             try:
                 rendered.append(self._pieces(conversation))
             except RowError as error:
                 rendered.append(error)
-        usable = [pieces for pieces in rendered if not isinstance(pieces, RowError)]
-        encoded = iter(zip(usable, encode_pieces(self._tokenizer, usable), strict=True))
-        return [pieces if isinstance(pieces, RowError) else self._example(*next(encoded)) for pieces in rendered]
+        usable = [pieces for examples in rendered if not isinstance(examples, RowError) for pieces in examples]
+        encoded = iter(encode_pieces(self._tokenizer, usable))
+        result: list[list[Example] | RowError] = []
+        for number, examples in enumerate(rendered):
+            if isinstance(examples, RowError):
+                result.append(examples)
+                continue
+            marked = [self._marked(pieces, next(encoded)) for pieces in examples]
+            place = places[number] if places else ""
+            result.append(self._fitted(marked, place, self.faults if faults is None else faults))
+        return result
 
-    def _example(self, pieces: list[Piece], encoded: list[list[int]]) -> Example | RowError:
+    def _marked(self, pieces: list[Piece], encoded: list[list[int]]) -> tuple[list[int], list[bool]]:
         ids = [token for piece in encoded for token in piece]
         flags = [piece.supervised for piece, tokens in zip(pieces, encoded, strict=True) for _ in tokens]
         begun = with_begin(self._tokenizer, ids)
-        flags = [False] * (len(begun) - len(ids)) + flags
-        _check_end(self._tokenizer, begun)
+        return begun, [False] * (len(begun) - len(ids)) + flags
+
+    def _fitted(
+        self, marked: list[tuple[list[int], list[bool]]], place: str, faults: Faults
+    ) -> list[Example] | RowError:
+        """Return the examples of one row cut to length, or a RowError where none is left; count the row's faults."""
+        faults.rows += 1
+        begin = self._tokenizer.begin_token_id
+        if begin is not None and any(ids[:2] == [begin, begin] for ids, _ in marked):
+            faults.count("double_begin", place)
+        if any(self._unended(ids, flags) for ids, flags in marked):
+            faults.count("no_end_of_turn", place)
+        examples: list[Example] = []
+        refused: RowError | None = None
+        for ids, flags in marked:
+            try:
+                examples.append(self._shortened(ids, flags))
+            except RowError as error:
+                refused = error
+                if self._cut_answers:
+                    examples.append(self._cut(ids, flags))
+        if refused is not None:
+            faults.count("over_long_answers", place)
+        if refused is not None and not examples:
+            return refused
+        if not any(example.supervised.any() for example in examples):
+            faults.count("unlabelled_rows", place)
+        return examples
+
+    def _unended(self, ids: list[int], flags: list[bool]) -> bool:
+        """Whether an answer that the loss counts has no special token at its end: nobody would learn to stop there."""
+        counted = np.array(flags, dtype=np.bool_)
+        ends = np.flatnonzero(counted & ~np.append(counted[1:], False))
+        return any(ids[end] not in self._ends for end in ends)
+
+    def _shortened(self, ids: list[int], flags: list[bool]) -> Example:
         # Where the tokenizer adds none, a first token that is its begin token is the mark of a turn (SmolLM2).
-        begins = self._tokenizer.adds_begin_token
-        try:
-            return shortened(begun, flags, max_tokens=self._max_tokens, keep_first=begins)
-        except RowError as error:
-            return error
+        return shortened(ids, flags, max_tokens=self._max_tokens, keep_first=self._tokenizer.adds_begin_token)
+
+    def _cut(self, ids: list[int], flags: list[bool]) -> Example:
+        return cut(ids, flags, max_tokens=self._max_tokens, keep_first=self._tokenizer.adds_begin_token)
 
 
 def shortened(ids: list[int], supervised: list[bool], *, max_tokens: int, keep_first: bool) -> Example:
@@ -72,7 +135,7 @@ def shortened(ids: list[int], supervised: list[bool], *, max_tokens: int, keep_f
     if len(ids) <= max_tokens:
         return Example(np.array(ids, dtype=np.int64), np.array(supervised, dtype=np.bool_))
     flags = np.array(supervised, dtype=np.bool_)
-    answer = int(flags[::-1].argmin())  # tokens of the last answer, which ends the example
+    answer = _last_answer(flags)
     if answer + 1 > max_tokens:
         raise RowError(
             "over_long", f"expected an answer of fewer than {max_tokens} tokens (data.max_tokens), found {answer}"
@@ -86,25 +149,44 @@ def shortened(ids: list[int], supervised: list[bool], *, max_tokens: int, keep_f
     return Example(tokens, np.concatenate([np.zeros(head, dtype=np.bool_), kept]))
 
 
-def _check_end(tokenizer: TextTokenizer, ids: list[int]) -> None:
-    """Raise DataError where an example does not end with a special token: the model would never learn to stop."""
-    if not ids or tokenizer.backend.id_to_token(ids[-1]) not in (*tokenizer.special_tokens, tokenizer.end_token):
-        raise DataError(
-            f"expected every answer to end with a special token, found the token ids {ids[-5:]}",
-            hint="The tokenizer's end token and its chat template do not fit together.",
-        )
+def cut(ids: list[int], supervised: list[bool], *, max_tokens: int, keep_first: bool) -> Example:
+    """Return the last answer of an example that does not fit, cut at its end: its end-of-turn token is lost.
+
+    Before it stand the last tokens of what asks for it, at most half of `max_tokens`, the begin token included where
+    `keep_first` keeps it. Nothing else is supervised.
+    """
+    flags = np.array(supervised, dtype=np.bool_)
+    begin = len(ids) - _last_answer(flags)
+    asked = min(begin, max_tokens // 2)
+    head = 1 if keep_first and begin > asked else 0
+    start = begin - asked + head
+    stop = start + max_tokens - head
+    kept = flags[start:stop].copy()
+    kept[: begin - start] = False
+    tokens = np.array([*ids[:head], *ids[start:stop]], dtype=np.int64)
+    return Example(tokens, np.concatenate([np.zeros(head, dtype=np.bool_), kept]))
 
 
-def stop_token_ids(tokenizer: TextTokenizer, template: TemplateName | None) -> list[int]:
+def _last_answer(flags: NDArray[np.bool_]) -> int:
+    """Return how many tokens the answer has that ends an example."""
+    return len(flags) if flags.all() else int(flags[::-1].argmin())
+
+
+def stop_token_ids(
+    tokenizer: TextTokenizer, template: TemplateName | None, accept: Sequence[Accepted] = ()
+) -> list[int]:
     """Return what ends a continuation: the end token, and the end-of-turn token where the chat template has one.
 
-    Raises: DataError where the chat template cannot be used for training.
+    Raises: DataError where the chat template cannot be used for training, or has a fault that is not accepted.
     """
     ids = {tokenizer.end_token_id}
     if template == "chat":
         probe = Conversation((Turn("user", "Hello"), Turn("assistant", "Hello")))
-        example = ExampleEncoder(tokenizer, template, 2**30).encode([probe])[0]
-        if isinstance(example, RowError):
-            raise DataError(f"data.template: {example}")
-        ids.add(int(example.ids[-1]))
+        encoder = ExampleEncoder(tokenizer, template, 2**30)
+        examples = encoder.encode([probe], places=["the chat template"])[0]
+        if isinstance(examples, RowError):
+            raise DataError(f"data.template: {examples}")
+        encoder.faults.check(accept, 0.0)
+        if not encoder.faults.counts["no_end_of_turn"]:
+            ids.add(int(examples[0].ids[-1]))
     return sorted(ids)

@@ -84,8 +84,8 @@ def alpaca_pieces(conversation: Conversation, tokenizer: TextTokenizer) -> list[
     question, answer = conversation.turns
     return [
         Piece(alpaca_prompt(question.content, question.input), control=False, supervised=False),
-        Piece(answer.content, control=False, supervised=True),
-        Piece(tokenizer.end_token, control=True, supervised=True),
+        Piece(answer.content, control=False, supervised=answer.supervised),
+        Piece(tokenizer.end_token, control=True, supervised=answer.supervised),
     ]
 
 
@@ -119,30 +119,46 @@ class ChatTemplate:
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             raise RowError("template", f"the chat template refused it: {error}") from None
 
-    def pieces(self, conversation: Conversation) -> list[Piece]:
-        """Return a conversation as pieces, every assistant turn supervised up to its end-of-turn token.
+    def pieces(self, conversation: Conversation) -> list[list[Piece]]:
+        """Return the examples of a conversation as pieces, supervised answers marked up to their end-of-turn tokens.
 
-        Raises: RowError where the template rewrites earlier turns, or ends a turn with no special token: then nobody
-            can say which tokens are the answer.
+        There is one, with every assistant turn in it. Where the template writes an earlier turn otherwise once another
+        follows (Qwen 3 drops its thoughts), each supervised turn is an example with what stands before it.
+
+        Raises: RowError where the template rewrites the question when the answer comes: then nobody can say which
+            tokens are the answer.
         """
         messages = [{**message, "content": self._marked(message["content"])} for message in conversation.messages()]
-        result: list[Piece] = []
+        steps: list[tuple[str, str, bool]] = []
+        appends = True
         done = ""
-        for number, message in enumerate(messages):
-            if message["role"] != "assistant":
+        for number, turn in enumerate(conversation.turns):
+            if turn.role != "assistant":
                 continue
             asked = self.render(messages[:number], add_generation_prompt=True)
             answered = self.render(messages[: number + 1], add_generation_prompt=False)
-            if not asked.startswith(done) or not answered.startswith(asked):
+            if not answered.startswith(asked):
                 raise RowError(
                     "template",
                     f"expected a chat template that only appends, found one that rewrites what stands before "
                     f"messages[{number}]",
                 )
-            end = len(asked) + self._end_of_turn(answered[len(asked) :], message["content"])
+            appends = appends and asked.startswith(done)
+            done = answered[: len(asked) + self._end_of_turn(answered[len(asked) :])]
+            steps.append((asked, done, turn.supervised))
+        if appends:
+            return [self._appended(steps)]
+        counted = [step for step in steps if step[2]] or steps[-1:]
+        return [self._appended([step]) for step in counted]
+
+    def _appended(self, steps: Sequence[tuple[str, str, bool]]) -> list[Piece]:
+        """Return texts up to an answer and with it, each of which goes on from the one before, as pieces."""
+        result: list[Piece] = []
+        done = ""
+        for asked, answered, supervised in steps:
             result += self._split(asked[len(done) :], supervised=False)
-            result += self._split(answered[len(asked) : end], supervised=True)
-            done = answered[:end]
+            result += self._split(answered[len(asked) :], supervised=supervised)
+            done = answered
         return result
 
     def prompt(self, messages: Sequence[dict[str, str]]) -> list[Piece]:
@@ -166,19 +182,16 @@ class ChatTemplate:
             self._special.sub(lambda found: f"{_MARKS[0]}{found[0]}{_MARKS[1]}", content) if self._special else content
         )
 
-    def _end_of_turn(self, answer: str, content: str) -> int:
-        """Return the length of an answer up to and with its end-of-turn token; only space may follow it."""
+    def _end_of_turn(self, answer: str) -> int:
+        """Return the length of an answer up to and with its end-of-turn token, which only space may follow.
+
+        Where there is no such token the answer ends with its last character that is no space.
+        """
         stop = 0
         for found in self._special.finditer(answer) if self._special else ():
             if answer[found.end() : found.end() + 1] != _MARKS[1]:
                 stop = found.end()
-        if not stop or answer[stop:].strip():
-            raise RowError(
-                "template",
-                f"expected a special token after the answer {show(content, 30)}, the chat template put "
-                f"{show(answer[-30:])}; set template: alpaca",
-            )
-        return stop
+        return stop if stop and not answer[stop:].strip() else len(answer.rstrip())
 
     def _split(self, text: str, *, supervised: bool) -> list[Piece]:
         # re.split with one group: template, marked, template, marked, ..., template
@@ -205,18 +218,10 @@ def encode_pieces(tokenizer: TextTokenizer, examples: Sequence[Sequence[Piece]])
 
 
 def with_begin(tokenizer: TextTokenizer, ids: list[int]) -> list[int]:
-    """Return ids that begin with exactly one begin token where the tokenizer adds one or the template wrote one.
-
-    Raises: DataError where two stand at the start.
-    """
+    """Return ids with a begin token where the tokenizer adds one, unless the template wrote one."""
     begin = tokenizer.begin_token_id
     if begin is None:
         return ids
-    if ids[:2] == [begin, begin]:
-        raise DataError(
-            f"expected one {tokenizer.begin_token} at the start of an example, found two",
-            hint="The chat template writes it twice: mend chat_template.jinja.",
-        )
     return ids if ids[:1] == [begin] else [*tokenizer.prefix_ids, *ids]
 
 

@@ -27,10 +27,11 @@ GIVEN = Conversation((Turn("user", "Say hello.", "in French"), Turn("assistant",
 def encode(folder: Path, template: str, conversation: Conversation, max_tokens: int = 10_000) -> Example:
     tokenizer = load_tokenizer(folder)
     name = resolve_template("chat" if template == "chat" else "alpaca", tokenizer)
-    example = ExampleEncoder(tokenizer, name, max_tokens).encode([conversation])[0]
-    if isinstance(example, RowError):
-        raise example
-    return example
+    examples = ExampleEncoder(tokenizer, name, max_tokens).encode([conversation])[0]
+    if isinstance(examples, RowError):
+        raise examples
+    assert len(examples) == 1
+    return examples[0]
 
 
 def decode(folder: Path, ids: list[int]) -> str:
@@ -160,26 +161,12 @@ def test_no_begin_token_where_the_tokenizer_adds_none(byte_level: Callable[..., 
     assert decode(folder, encode(folder, "alpaca", SINGLE).ids[:3].tolist()).startswith("#")
 
 
-def test_two_begin_tokens_are_an_error(sentence_piece: Callable[..., Path], brackets: str) -> None:
-    folder = sentence_piece("{{ bos_token }}" + brackets)
-    with pytest.raises(DataError, match="expected one <s> at the start of an example, found two"):
-        encode(folder, "chat", SINGLE)
-
-
 # ---------------------------------------------------------------- templates that do not fit
 
 
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        (
-            "{% for m in messages %}{{ m['content'] }}\n{% endfor %}",
-            "expected a special token after the answer",
-        ),
-        (
-            "{% for m in messages %}<|im_start|>{{ m['content'] }}{% endfor %}",
-            "expected a special token after the answer",
-        ),
         (
             "{{ messages | length }}{% for m in messages %}{{ m['content'] }}<|im_end|>{% endfor %}",
             "found one that rewrites what stands before messages",
