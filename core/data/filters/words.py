@@ -1,0 +1,194 @@
+"""The words of a text, as spaCy's English tokenizer splits them, and what the quality rules count about them.
+
+The rules are those of spaCy 3.8 (lang/punctuation.py, lang/en/punctuation.py, tokenizer.pyx; MIT), written again: a
+text is cut at white space, affixes are taken off each chunk from outside to inside, then the rest is cut at infixes.
+The split of a chunk depends on nothing else, so each different chunk is split once in a process: this is where the
+speed comes from. Two things differ: a chunk of more than `LONGEST_CHUNK` characters is cut there (spaCy needs time
+that grows with the square of its length), and letters are told by Unicode's properties, not by lists of scripts.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+
+from core.data.filters.contractions import SPLITS
+from core.data.filters.punctuation import SYMBOLS
+
+LONGEST_CHUNK = 1000
+_LONGEST_KEPT_CHUNK = 64
+_KEPT_CHUNKS = 100_000  # about 40 MB in a process
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a text in order, punctuation included, and sums over them.
+
+    `plain` counts words that are not only punctuation, `plain_characters` their characters, `alphabetic` words with a
+    letter.
+    """
+
+    words: list[str]
+    plain: int
+    plain_characters: int
+    alphabetic: int
+
+
+@lru_cache(maxsize=1)
+def words_of(text: str) -> Words:
+    """Return the words of a text; several filters that look at the same text in turn share one answer."""
+    chunks = text.split()
+    splits, facts = _SPLITS, _FACTS
+    if len(splits) > _KEPT_CHUNKS:
+        splits.clear()
+        facts.clear()
+    plain = characters = alphabetic = 0
+    for chunk, count in Counter(chunks).items():
+        of_chunk = facts[chunk]
+        plain += count * of_chunk[0]
+        characters += count * of_chunk[1]
+        alphabetic += count * of_chunk[2]
+    return Words(list(chain.from_iterable(map(splits.__getitem__, chunks))), plain, characters, alphabetic)
+
+
+class _Splits(dict[str, tuple[str, ...]]):
+    def __missing__(self, chunk: str) -> tuple[str, ...]:
+        if len(chunk) > LONGEST_CHUNK:
+            pieces = (chunk[at : at + LONGEST_CHUNK] for at in range(0, len(chunk), LONGEST_CHUNK))
+            return tuple(chain.from_iterable(map(split_chunk, pieces)))
+        words = tuple(map(sys.intern, split_chunk(chunk)))
+        if len(chunk) <= _LONGEST_KEPT_CHUNK:
+            self[chunk] = words
+        return words
+
+
+class _Facts(dict[str, tuple[int, int, int]]):
+    def __missing__(self, chunk: str) -> tuple[int, int, int]:
+        words = _SPLITS[chunk]
+        plain = [word for word in words if not SYMBOLS.issuperset(word)]
+        facts = (len(plain), sum(map(len, plain)), sum(any(map(str.isalpha, word)) for word in words))
+        if len(chunk) <= _LONGEST_KEPT_CHUNK:
+            self[chunk] = facts
+        return facts
+
+
+_SPLITS = _Splits()
+_FACTS = _Facts()
+
+
+def split_chunk(chunk: str) -> list[str]:
+    """Return the words of a chunk, which holds no white space."""
+    if chunk in SPLITS:
+        return list(SPLITS[chunk])
+    if chunk.isalpha():
+        return [chunk]
+    before, core, after = _without_affixes(chunk)
+    words = [*before, *_inner(core), *reversed(after)]
+    return _joined(words) if len(words) > 1 else words
+
+
+def _without_affixes(chunk: str) -> tuple[list[str], str, list[str]]:
+    """Take prefixes and suffixes off, one of each in turn, until a known word or nothing more is found."""
+    before: list[str] = []
+    after: list[str] = []
+    size = 0
+    while chunk and len(chunk) != size and chunk not in SPLITS:
+        size = len(chunk)
+        found = _PREFIX.match(chunk)
+        start = found.end() if found else 0
+        if start and chunk[start:] in SPLITS:
+            before.append(chunk[:start])
+            return before, chunk[start:], after
+        found = _SUFFIX.search(chunk[start:])
+        stop = found.start() + start if found else size
+        if stop < size and chunk[:stop] in SPLITS:
+            after.append(chunk[stop:])
+            return before, chunk[:stop], after
+        if start:
+            before.append(chunk[:start])
+        if stop < size:
+            after.append(chunk[stop:])
+        chunk = chunk[start:stop]
+    return before, chunk, after
+
+
+def _inner(chunk: str) -> list[str]:
+    if not chunk:
+        return []
+    if chunk in SPLITS:
+        return list(SPLITS[chunk])
+    if chunk.isalnum() or ("." in chunk and _ADDRESS.match(chunk)):
+        return [chunk]
+    words: list[str] = []
+    start = 0
+    for found in _INFIX.finditer(chunk):
+        if found.start() == 0:
+            continue
+        if found.start() != start:
+            words.append(chunk[start : found.start()])
+        words.append(found.group())
+        start = found.end()
+    if start < len(chunk):
+        words.append(chunk[start:])
+    return words
+
+
+def _joined(words: list[str]) -> list[str]:
+    """Put together what the affixes tore apart of a known word, such as the smile at the end of `good:)`."""
+    joined: list[str] = []
+    at = 0
+    while at < len(words):
+        for stop in range(min(len(words), at + 6), at + 1, -1):
+            word = "".join(words[at:stop])
+            if word in SPLITS:
+                joined.extend(SPLITS[word])
+                at = stop
+                break
+        else:
+            joined.append(words[at])
+            at += 1
+    return joined
+
+
+# Every upper and lower case letter that is not far out stands below U+2E00.
+_UPPER = "".join(character for character in map(chr, range(0x2E00)) if character.isupper())
+_LOWER = "".join(character for character in map(chr, range(0x2E00)) if character.islower())
+_ICONS = "".join(
+    character for character in map(chr, (*range(0x10000), *range(0x1F000, 0x1FB00)))
+    if unicodedata.category(character) == "So"
+)  # fmt: skip
+# With the vowel signs of the scripts in which `\w` leaves them out.
+_LETTER = r"(?:[^\W\d_]|[\u0591-\u05f4\u0900-\u0963\u0966-\u09ff\u0b80-\u0cff\u0d80-\u0dff])"
+_MARKS = r"…,:;!?¿؟¡()\[\]{}<>_#*&。？！，、；：～·।،۔؛٪"
+_QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧"
+_CURRENCIES = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿"
+_UNITS = (
+    "km[²³]?|m[²³]?|dm[²³]?|cm[²³]?|mm[²³]?|ha|µm|nm|yd|in|ft|kg|g|mg|µg|t|lb|oz|m/s|km/h|kmh|mph|hPa|Pa|mbar|mb|MB|"
+    "kb|KB|gb|GB|tb|TB|T|G|M|K|%|[кдсм]?м[²³]?|нм|[км]?г|м/с|км/ч|к?Па|мбар|[КМГТ]б|[КМГТ]Б|[кмгт]б|"
+    "كم[²³]?|م[²³]?|سم[²³]?|مم[²³]?|غرام|جرام|جم|كغ|ملغ|كوب|اكواب"
+)
+
+_PREFIX = re.compile(rf"[§%=—–{_MARKS}{_QUOTES}{_CURRENCIES}{_ICONS}]|\+(?![0-9])|\.\.+|(?:US|C|A)\$")
+_SUFFIX = re.compile(
+    rf"(?:[{_MARKS}{_QUOTES}{_ICONS}—–]|……|\.\.+|['’][sS]|(?<=[0-9])(?:\+|[{_CURRENCIES}]|(?:US|C|A)\$|{_UNITS})"
+    rf"|(?<=°[FfCcKk])\.|(?<=[0-9%²\-+|{_MARKS}{_QUOTES}])\.|(?<={_LETTER})(?<![{_UPPER}])\."
+    rf"|(?<={_LETTER}{_LETTER})(?<![{_LOWER}])(?<![{_LOWER}].)\.)$"
+)
+_INFIX = re.compile(
+    rf"\.\.+|[…{_ICONS}]|(?<=[0-9])[+\-*^](?=[0-9-])"
+    rf"|(?:(?<={_LETTER})(?<![{_UPPER}])|(?<=[{_QUOTES}]))\.(?=(?![{_LOWER}]){_LETTER}|[{_QUOTES}])"
+    rf"|(?<={_LETTER}),(?={_LETTER})"
+    rf"|(?:(?<={_LETTER})|(?<=[0-9]))(?:--|---|——|[\-–—~]|[:<>=/])(?={_LETTER})"
+)
+_HOST = r"[A-Za-z0-9\u00a1-\uffff]"
+_ADDRESS = re.compile(
+    rf"(?:[\w+\-.]{{2,}}://)?(?:\S+@)?"
+    rf"(?:(?!(?:10|127)\.|169\.254\.|192\.168\.)(?:[1-9]\d?|1\d\d|2[01]\d|22[0-3])(?:\.\d{{1,3}}){{3}}"
+    rf"|(?:(?:{_HOST}(?:{_HOST}|[_-]){{0,62}})?{_HOST}\.)+(?:(?![{_UPPER}]){_LETTER}){{2,63}})"
+    rf"(?::\d{{2,5}})?(?:[/?#]\S*)?$"
+)
