@@ -47,20 +47,25 @@ class NgramScorer:
                 hint="It must be an .arpa file of two words and more, or a binary of KenLM's build_binary.",
             ) from error
 
-    def __call__(self, text: str) -> float:
-        """Return 10^(-log10 p / (words + 1)), NaN for a text without a word.
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the perplexity of each text, (texts,); see `perplexity`."""
+        return np.array([self.perplexity(text) for text in texts], dtype=np.float64)
 
-        A word is what stands between ASCII space, as the model was trained; the text is one sentence, whose end is
-        scored too (the + 1). The scale is that of kenlm's `Model.perplexity`: of words, not of tokens.
+    def perplexity(self, text: str) -> float:
+        """Return 10^(-log10 p / (words + 1)), NaN for a text without a word, inf where it is beyond float64.
+
+        A word is what stands between ASCII space, as in KenLM's own files; the text is one sentence, whose end is
+        scored too (the + 1). The scale is that of kenlm's `Model.perplexity`: of words, not of tokens. Case and
+        punctuation stay as they are.
         """
         words = text.encode("utf-8", "replace").split()
         if not words:
-            return float("nan")
+            return math.nan
         log10 = self._model.score(b" ".join(words), bos=True, eos=True)
         try:
             return float(10.0 ** (-log10 / (len(words) + 1)))
         except OverflowError:
-            return float("inf")
+            return math.inf
 
 
 def threshold(

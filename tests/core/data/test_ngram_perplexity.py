@@ -37,13 +37,20 @@ def scorer(unigram: Path) -> NgramScorer:
 
 def test_the_value_is_that_of_words_and_the_end(scorer: NgramScorer) -> None:
     # 0.4 * 0.2 * 0.4 * 0.25 = 0.008 over three words and the end: 0.008^(-1/4)
-    assert scorer("a b a") == pytest.approx(0.008**-0.25, rel=1e-5)
-    assert scorer("never") == pytest.approx((0.05 * 0.25) ** -0.5, rel=1e-5)
+    assert scorer.perplexity("a b a") == pytest.approx(0.008**-0.25, rel=1e-5)
+    assert scorer.perplexity("never") == pytest.approx((0.05 * 0.25) ** -0.5, rel=1e-5)
 
 
 def test_powers_of_ten_and_of_e_give_the_same_value(scorer: NgramScorer) -> None:
     nats = -sum(math.log(UNIGRAM[word]) for word in ("c", "c", "b", "</s>"))
-    assert scorer("c c b") == pytest.approx(math.exp(nats / 4), rel=1e-5)
+    assert scorer.perplexity("c c b") == pytest.approx(math.exp(nats / 4), rel=1e-5)
+
+
+def test_texts_are_scored_one_by_one(scorer: NgramScorer) -> None:
+    scores = scorer(["a b a", "", "never"])
+    assert scores.dtype == np.float64
+    assert scores[[0, 2]] == pytest.approx([scorer.perplexity("a b a"), scorer.perplexity("never")])
+    assert np.isnan(scores[1])
 
 
 def test_the_value_is_kenlms_own(scorer: NgramScorer, unigram: Path) -> None:
@@ -51,13 +58,14 @@ def test_the_value_is_kenlms_own(scorer: NgramScorer, unigram: Path) -> None:
 
     model = kenlm.Model(str(unigram))
     for text in ("a", "a b c", "a unknown  b\nc\tc"):
-        assert scorer(text) == pytest.approx(model.perplexity(text), rel=1e-9)
+        assert scorer.perplexity(text) == pytest.approx(model.perplexity(text), rel=1e-9)
 
 
 def test_any_text_has_a_score_or_none(scorer: NgramScorer) -> None:
-    assert math.isnan(scorer("")) and math.isnan(scorer(" \n\t"))
+    assert math.isnan(scorer.perplexity(""))
+    assert math.isnan(scorer.perplexity(" \n\t"))
     for hostile in ("\x00", "a\x00b", "\ud800", "<s> </s> <unk>", "a" * 10**6, "\u3000"):
-        assert scorer(hostile) > 1
+        assert scorer.perplexity(hostile) > 1
 
 
 def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch, unigram: Path) -> None:

@@ -149,7 +149,7 @@ def test_kenlm_and_a_causal_model_of_the_same_probabilities_agree(save: Callable
     arpa.write_text("\n".join([*head, *lines, "", "\\2-grams:", pair, "", "\\end\\", ""]))
     # Every word and the end have probability 1/4: perplexity 4 on both scales.
     assert CausalScorer(folder)(["a b b a"]) == pytest.approx([4.0], rel=1e-5)
-    assert NgramScorer(arpa)("a b b a") == pytest.approx(4.0, rel=1e-5)
+    assert NgramScorer(arpa).perplexity("a b b a") == pytest.approx(4.0, rel=1e-5)
     # With others the causal model scores no end: 10^(-log10 p / words) of the words alone.
     expected = (0.25**2 * probabilities[WORDS.index("c")]) ** (-1 / 3)
     assert CausalScorer(folder)(["a b c"]) == pytest.approx([expected], rel=1e-5)
