@@ -77,6 +77,13 @@ class ExampleEncoder:
             result.append(self._fitted(marked, place, self.faults if faults is None else faults))
         return result
 
+    def rendered(self, conversation: Conversation) -> list[list[Piece]]:
+        """Return the pieces of each example of a conversation.
+
+        Raises: RowError where the template cannot write it.
+        """
+        return self._pieces(conversation)
+
     def _marked(self, pieces: list[Piece], encoded: list[list[int]]) -> tuple[list[int], list[bool]]:
         ids = [token for piece in encoded for token in piece]
         flags = [piece.supervised for piece, tokens in zip(pieces, encoded, strict=True) for _ in tokens]

@@ -13,7 +13,7 @@ from core.errors import DataError
 Fault = Literal["unlabelled_rows", "double_begin", "no_end_of_turn", "over_long_answers"]
 KEPT_PLACES = 5
 
-_WORDS: dict[Fault, str] = {
+WORDS: dict[Fault, str] = {
     "unlabelled_rows": "have no token that the loss counts",
     "double_begin": "begin with two begin tokens",
     "no_end_of_turn": "have an answer without a special token at its end, so that nothing teaches the model to stop",
@@ -76,7 +76,7 @@ class Faults:
         """Return the faults that are not accepted."""
         return [
             fault
-            for fault in _WORDS
+            for fault in WORDS
             if self.counts[fault]
             and not set(accept) & set(_ACCEPTED_BY[fault])
             and not (fault == "unlabelled_rows" and self.counts[fault] <= max_unlabelled_rows * self.rows)
@@ -88,7 +88,7 @@ class Faults:
         places = "".join(f"\n  {place}" for place in self.places.get(fault, []))
         more = count - len(self.places.get(fault, []))
         share = f"{count} of {self.rows} rows ({100 * count / max(self.rows, 1):.3g} %)"
-        return f"{share} {_WORDS[fault]}:{places}" + (f"\n  ... and {more} more" if more else "")
+        return f"{share} {WORDS[fault]}:{places}" + (f"\n  ... and {more} more" if more else "")
 
     def hint(self, fault: Fault) -> str:
         """Return what may be done about a fault, the name by which it is accepted included."""
