@@ -1,7 +1,7 @@
 """The helper process for what needs the heavy libraries at once: `python -m core.query`.
 
-A question is one JSON line on standard input, `{"verb": "sample" | "fetch" | "doctor", ...}`. The answers are JSON
-lines on standard output: `{"type": "progress", "stage", "done", "total", "unit"}` any number of times, then
+A question is one JSON line on standard input, `{"verb": ..., ...}` (core/queries). The answers are JSON lines on
+standard output: `{"type": "progress", "stage", "done", "total", "unit"}` any number of times, then
 `{"type": "result", ...}` or `{"type": "error", "message", "hint", "exit_code"}`. It owns no run, answers one question
 at a time, is cancelled by ending it, and ends when its standard input does.
 """
@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from core.errors import ExitCode, FootplateError, UsageError
-from core.queries import model
+from core.queries import data, model
 from core.queries.model import Say
 from core.queries.question import LONGEST_LINE
 from core.run.directory import Home, home_from
 
-_VERBS = ("sample", "fetch", "doctor")
+_VERBS = ("sample", "fetch", "doctor", "preview")
 
 
 def main() -> int:
@@ -75,6 +75,8 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
             return model.fetch(question, say, home)
         case "doctor":
             return model.doctor()
+        case "preview":
+            return data.preview(data.PreviewQuestion.of(question))
         case _:
             raise UsageError(f"{verb!r} is no verb", hint=f"Ask for {', '.join(_VERBS)}.")
 

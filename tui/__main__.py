@@ -16,6 +16,7 @@ from typing import NoReturn, TextIO
 from core.errors import UsageError
 from core.run.directory import home_from
 from tui.commands.context import Context, speak_utf8
+from tui.commands.data_arguments import add_data, answer_data
 
 _EXAMPLES = """\
 examples:
@@ -92,11 +93,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         raise UsageError(f"there is no command {named!r}", hint=f"{meant}Commands: {', '.join(commands)}.")
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
-        options = commands[named].format_usage() if named else parser.format_usage()
+        used: argparse.ArgumentParser = vars(arguments).get("inner", commands[named] if named else parser)
+        options = used.format_usage()
         known = re.findall(r"--?[a-z][a-z-]*", options)
         nearest = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
         meant = f"Did you mean {nearest[0]}?\n" if nearest else ""
-        raise UsageError(f"footplate {named or ''}: {unknown[0]!r} is not understood", hint=f"{meant}{options.strip()}")
+        raise UsageError(f"{used.prog}: {unknown[0]!r} is not understood", hint=f"{meant}{options.strip()}")
     return arguments
 
 
@@ -125,6 +127,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
     _add_starting(command)
     _add_presets(command)
+    add_data(command("data", "look at data: what it is, its rows, what filters do, its tokens"))
     _add_life_of_a_run(command)
     _add_results(command)
     return parser, commands
@@ -215,6 +218,8 @@ def _answer(asked: argparse.Namespace, context: Context) -> int:
             return _answer_presets(asked, context)
         case "runs" | "logs" | "stop" | "checkpoint":
             return _answer_runs(asked, context)
+        case "data":
+            return answer_data(asked, context)
     return _answer_helped(asked, context)
 
 

@@ -41,6 +41,17 @@ def clip(text: str, columns: int) -> str:
     return text
 
 
+def folded(text: str, columns: int) -> list[str]:
+    """Return a line of text as lines of at most so many columns, broken between words where there are any."""
+    lines: list[str] = []
+    while len(part := clip(text, columns)) < len(text):
+        space = part.rfind(" ") if text[len(part)] != " " else len(part)
+        stop = space if space > len(part) // 2 else max(1, len(part))
+        lines.append(text[:stop])
+        text = text[stop:].removeprefix(" ")
+    return [*lines, text] if text or not lines else lines
+
+
 def bar(share: float, width: int, *, unicode: bool) -> str:
     """Return a bar of `width` cells of which `share` is filled."""
     filled = round(min(1.0, max(0.0, share)) * width)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tui.commands.output import bar, clip, shown, table
+from tui.commands.output import bar, clip, folded, shown, table
 
 
 def test_table_aligns_and_shows_controls() -> None:
@@ -25,3 +25,13 @@ def test_bar_is_as_wide_as_asked() -> None:
     assert bar(0.5, 10, unicode=False) == "#####-----"
     assert bar(7, 4, unicode=True) == "████"
     assert bar(-1, 4, unicode=False) == "----"
+
+
+def test_folded_breaks_between_words_and_by_cells() -> None:
+    assert folded("one two three", 7) == ["one two", "three"]
+    assert folded("one two three", 8) == ["one two", "three"]
+    assert folded("日本語日本語", 5) == ["日本", "語日", "本語"]
+    assert folded("a bbbbbbbbbb", 6) == ["a bbbb", "bbbbbb"]
+    assert folded("", 5) == [""]
+    assert folded("日本", 1) == ["日", "本"]
+    assert "".join(folded("x" * 1000, 7)) == "x" * 1000

@@ -1,0 +1,165 @@
+"""Rows as they come out of the sources: documents, or the canonical form of what rows say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, assert_never
+
+from core.config.data import InstructionData, RowFormat, TextData
+from core.config.sources import CodeSource, Columns, FilesSource, Source, StandardLibrarySource
+from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical, detect
+from core.data.sources import describe, documents, rows
+from core.data.tally import Tally
+
+ROWS_TO_DETECT = 100
+DOCUMENTS = "documents"
+"""What stands for a format where a source gives documents."""
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One document or one canonical row; `number` counts what comes out of all sources, from 0."""
+
+    number: int
+    source: int
+    place: str
+    says: str | Canonical
+
+    def as_json(self, characters: int | None = None) -> dict[str, Any]:
+        """Return it as JSON values, texts cut to so many characters with `characters` beside them, how many there were.
+
+        `kind` is document, conversation, preference, judged or prompt.
+        """
+        head = {"number": self.number, "source": self.source, "place": self.place}
+        return {**head, **_said(self.says, characters)}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Some rows of a preparation's sources, in order."""
+
+    kind: str
+    """text or instructions."""
+    formats: tuple[str, ...]
+    """Of each source that was read: its row format, or documents."""
+    start: int
+    """How many rows stand before these."""
+    rows: tuple[PreviewRow, ...]
+    total: int | None
+    """How many rows there are; None where the end was not reached."""
+    tallies: tuple[Tally, ...]
+    """Counts of each source up to the last of these rows."""
+
+    @property
+    def bad_rows(self) -> int:
+        """Rows that could not be used, from the first row of the sources up to the last of these."""
+        return sum(tally.bad.total() for tally in self.tallies)
+
+    def as_json(self, characters: int | None = None) -> dict[str, Any]:
+        """Return it as JSON values, texts cut to so many characters."""
+        repaired = sum((tally.repaired for tally in self.tallies), Counter[str]())
+        return {
+            "kind": self.kind,
+            "formats": list(self.formats),
+            "start": self.start,
+            "total": self.total,
+            "rows": [row.as_json(characters) for row in self.rows],
+            "bad_rows": self.bad_rows,
+            "repaired": dict(sorted(repaired.items())),
+            "errors": [error for tally in self.tallies for error in tally.errors],
+        }
+
+
+def preview(data: TextData | InstructionData, *, start: int, count: int) -> Preview:
+    """Return `count` rows from the `start`th on, of all sources one after the other.
+
+    Raises: UsageError where a source is not there; DataError where it cannot be used.
+    """
+    reading = _Reading(data)
+    found = list(islice(reading.rows(), start, start + count + 1))
+    return Preview(
+        kind=data.kind,
+        formats=tuple(reading.formats),
+        start=start,
+        rows=tuple(found[:count]),
+        total=None if len(found) > count else reading.given,
+        tallies=tuple(reading.tallies),
+    )
+
+
+def columns_of(source: Source) -> Columns:
+    """Return which column of a source holds what; those without columns have none to name."""
+    match source:
+        case CodeSource() | StandardLibrarySource() | FilesSource():
+            return Columns()
+        case _:
+            return source.columns
+
+
+class _Reading:
+    def __init__(self, data: TextData | InstructionData) -> None:
+        self._data = data
+        self.formats: list[str] = []
+        self.given = 0
+        """Rows that came out so far."""
+        self.tallies: list[Tally] = []
+
+    def rows(self) -> Iterator[PreviewRow]:
+        for index, source in enumerate(self._data.sources):
+            tally = Tally(describe(source, index), self._data.max_bad_rows)
+            self.tallies.append(tally)
+            for place, says in self._said(source, tally):
+                self.given += 1
+                yield PreviewRow(self.given - 1, index, place, says)
+
+    def _said(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Canonical]]:
+        if isinstance(self._data, TextData):
+            self.formats.append(DOCUMENTS)
+            for document in documents(source, tally):
+                yield document.place, document.text
+            return
+        stream = rows(source, tally)
+        first = list(islice(stream, ROWS_TO_DETECT))
+        if not first:
+            tally.check()
+        shape: RowFormat = (
+            detect(first, columns_of(source), tally.source) if self._data.format == "auto" else self._data.format
+        )
+        self.formats.append(shape)
+        yield from canonical(chain(first, stream), shape, columns_of(source), tally)
+
+
+def _said(says: str | Canonical, characters: int | None) -> dict[str, Any]:
+    match says:
+        case str():
+            return {"kind": "document", **_text(says, characters)}
+        case Conversation():
+            return {"kind": "conversation", "turns": _turns(says.turns, characters)}
+        case Preference():
+            sides = {"chosen": _turns(says.chosen, characters), "rejected": _turns(says.rejected, characters)}
+            return {"kind": "preference", "turns": _turns(says.prompt, characters), **sides}
+        case Judged():
+            return {"kind": "judged", "turns": _turns(says.conversation.turns, characters), "label": says.label}
+        case Prompt():
+            return {"kind": "prompt", "turns": _turns(says.turns, characters)}
+        case _:
+            assert_never(says)
+
+
+def _turns(turns: Sequence[Turn], characters: int | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "role": turn.role,
+            **_text(turn.content, characters),
+            **({"input": _text(turn.input, characters)} if turn.input else {}),
+            "supervised": turn.supervised and turn.role == "assistant",
+        }
+        for turn in turns
+    ]
+
+
+def _text(text: str, characters: int | None) -> dict[str, Any]:
+    return {"text": text if characters is None else text[:characters], "characters": len(text)}

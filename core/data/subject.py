@@ -1,0 +1,133 @@
+"""What somebody asks to see the data of: a preset, or simply a path.
+
+A path is taken as it would be with no configuration beyond it: one source of kind path and every default. Whether its
+rows are instructions or documents is found by looking at the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal, get_args
+
+from core.config.data import InstructionData, PreparedData, RowFormat, TextData, TrainedTokenizer
+from core.config.model import Model
+from core.config.paths import placed
+from core.config.phases import PrepareConfig
+from core.config.presets import Config, find_preset, list_presets, load_preset, resolve
+from core.config.sources import Columns, Container, PathSource
+from core.data.formats import recognised
+from core.data.sources import describe, rows
+from core.data.tally import Tally
+from core.errors import UsageError
+from core.run.directory import Home
+from core.run.overrides import resolved_config
+from core.run.runs import find_run
+
+Kind = Literal["text", "instructions"]
+
+ROWS_TO_DETECT = 100
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Data to look at; `preset` is "" where a path was named, `model` the one that its tokenizer may come with."""
+
+    data: TextData | InstructionData
+    preset: str = ""
+    model: Model | None = None
+    prepared: Path | None = None
+    """The folder of prepared tokens that the preset names, which has the tokenizer."""
+
+
+def find_subject(
+    text: str, home: Home, folder: Path, *, shape: str = "auto", columns: Columns | None = None
+) -> Subject:
+    """Return what a person means by a preset's name or file, or by the path of a file or folder.
+
+    Relative paths begin at `folder`. `shape` and `columns` say what the rows of a path look like.
+    Raises: ConfigurationError for a preset that does not hold; UsageError where there is neither.
+    """
+    path = folder / Path(text).expanduser()
+    is_preset = text in {entry.name for entry in list_presets(home.presets)}
+    if text and not is_preset and path.suffix not in (".yaml", ".yml") and path.exists():
+        return Subject(data_of_path(str(path.absolute()), shape=shape, columns=columns))
+    if not is_preset and path.suffix not in (".yaml", ".yml"):
+        raise UsageError(
+            f"{text!r} is no preset, and there is nothing at {path}",
+            hint="Name a file, a folder, or one of `footplate presets`.",
+        )
+    if shape != "auto" or columns not in (None, Columns()):
+        raise UsageError(
+            f"{text} is a preset, which says itself what its rows look like",
+            hint="Leave --format and --column out, or name the path of the data.",
+        )
+    return _of_preset(find_preset(text, home.presets), home, folder)
+
+
+def _of_preset(file: Path, home: Home, folder: Path) -> Subject:
+    config: Config = placed(resolve(load_preset(file)), folder)
+    model = None if isinstance(config, PrepareConfig) else config.model
+    if not isinstance(config.data, PreparedData):
+        return Subject(config.data, file.stem, model)
+    run = find_run(home, config.data.run)
+    prepared = resolved_config(run).config
+    if not isinstance(prepared, PrepareConfig):
+        raise UsageError(f"{file}: data.run: expected a prepare run, {run.name} is a run of {prepared.phase}")
+    return Subject(prepared.data, file.stem, model, run.data)
+
+
+def data_of_path(
+    path: str, kind: Kind | None = None, *, shape: str = "auto", columns: Columns | None = None
+) -> TextData | InstructionData:
+    """Return the data section that means one path and every default.
+
+    `shape` is the name of a container or of a row format, auto looks. Without `kind`, rows of a known format are
+    instructions, everything else documents. The tokenizer of documents is one to be trained: nobody named any.
+
+    Raises: UsageError where nothing is there, or the shape is none; DataError where the beginning cannot be read.
+    """
+    if shape not in ("auto", *get_args(Container), *get_args(RowFormat)):
+        names = ", ".join([*get_args(RowFormat), *get_args(Container)])
+        raise UsageError(f"there is no format {shape!r}", hint=f"Formats: {names}.")
+    container = shape if shape in get_args(Container) else "auto"
+    values = {"kind": "path", "path": path, "format": container, "columns": (columns or Columns()).model_dump()}
+    source = PathSource.model_validate(values)
+    if kind is None:
+        kind = "instructions" if shape in get_args(RowFormat) or row_format(source) else "text"
+    if kind == "text":
+        return TextData(kind="text", sources=[source], tokenizer=TrainedTokenizer(kind="train"))
+    rows_say = shape if shape in get_args(RowFormat) else "auto"
+    return InstructionData.model_validate({"kind": "instructions", "sources": [source.model_dump()],
+                                           "format": rows_say})  # fmt: skip
+
+
+def row_format(source: PathSource) -> RowFormat | None:
+    """Return the format of a source's first rows, or None where they are documents.
+
+    Raises: UsageError where nothing is there; DataError where the beginning cannot be read.
+    """
+    tally = Tally(describe(source, 0), max_bad_share=1.0)
+    first = list(islice(rows(source, tally), ROWS_TO_DETECT))
+    if not first or source.columns.text is not None:
+        return None
+    return recognised(first, source.columns)
+
+
+def columns_from(texts: Sequence[str]) -> Columns:
+    """Return the columns that `role=name` texts state.
+
+    Raises: UsageError for a text of another form, or a role that there is not.
+    """
+    values: dict[str, str] = {}
+    for text in texts:
+        role, equals, name = text.partition("=")
+        if not equals or not name or role not in Columns.model_fields:
+            roles = ", ".join(Columns.model_fields)
+            raise UsageError(f"--column {text}: expected ROLE=NAME", hint=f"Roles: {roles}. For example text=body.")
+        if role in values:
+            raise UsageError(f"--column {role} is given twice", hint="Name each column once.")
+        values[role] = name
+    return Columns.model_validate(values)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import query
+from core.run.directory import Home
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+def ask(home: Home, *questions: dict[str, Any]) -> list[dict[str, Any]]:
+    answers = io.StringIO()
+    query.serve(io.BytesIO(b"".join(json.dumps(one).encode() + b"\n" for one in questions)), answers, home)
+    return [json.loads(line) for line in answers.getvalue().splitlines()]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> dict[str, Any]:
+    """A data section of eight instructions."""
+    path = tmp_path / "rows.jsonl"
+    rows = ({"instruction": f"ask {number}", "output": f"say {number}. " * 9} for number in range(8))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"kind": "instructions", "sources": [{"kind": "json", "path": str(path)}]}
+
+
+def test_preview_of_a_data_section(home: Home, data: dict[str, Any]) -> None:
+    first, last = ask(home, {"verb": "preview", "data": data, "start": 2, "rows": 3},
+                      {"verb": "preview", "data": data, "start": 6, "rows": 3})  # fmt: skip
+    assert [row["number"] for row in first["rows"]] == [2, 3, 4]
+    assert (first["kind"], first["formats"], first["start"], first["total"]) == ("instructions", ["alpaca"], 2, None)
+    assert first["rows"][0]["turns"][0]["text"] == "ask 2"
+    assert (len(last["rows"]), last["total"]) == (2, 8)
+
+
+def test_an_answer_fits_into_a_line_whatever_the_rows_hold(home: Home, data: dict[str, Any]) -> None:
+    path = Path(data["sources"][0]["path"])
+    path.write_text((json.dumps({"instruction": "\U0001f600" * 50_000, "output": "y"}) + "\n") * 99)
+    (answer,) = ask(home, {"verb": "preview", "data": data, "rows": 99})
+    assert answer["type"] == "result"
+    assert len(json.dumps(answer)) <= 1 << 20
+    assert answer["rows"][0]["turns"][0]["characters"] == 50_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"rows": 0}, "rows"),
+        ({"start": -1}, "start"),
+        ({"rows": "5"}, "rows"),
+        ({"path": "/no/such"}, "either a path or a data section"),
+        ({"data": None, "path": "/no/such"}, "/no/such"),
+        ({"data": None}, "either a path or a data section"),
+        ({"data": {"kind": "text"}}, "data"),
+        ({"data": {"kind": "instructions", "sources": [{"kind": "json", "path": "/no/such"}]}}, "/no/such"),
+        ({"rovs": 1}, "rovs"),
+    ],
+)
+def test_a_wrong_question_is_answered_by_an_error(
+    home: Home, data: dict[str, Any], wrong: dict[str, Any], words: str
+) -> None:
+    (answer,) = ask(home, {"verb": "preview", "data": data, **wrong})
+    assert (answer["type"], answer["exit_code"]) == ("error", 2)
+    assert words in answer["message"]
+
+
+def test_questions_about_data_bring_no_torch(environment: dict[str, str], data: dict[str, Any]) -> None:
+    code = (
+        "import io, sys, core.query as query\nfrom core.run.directory import Home\nfrom pathlib import Path\n"
+        "query.serve(sys.stdin.buffer, sys.stdout, Home(Path('/nowhere')))\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    question = json.dumps({"verb": "preview", "data": data}).encode() + b"\n"
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(argv, input=question, capture_output=True, cwd=ROOT, env=environment, timeout=60, check=True)
+    answer, modules = done.stdout.decode().splitlines()
+    assert json.loads(answer)["type"] == "result"
+    assert not set(modules.split()) & {"torch", "transformers", "datasets", "textual"}

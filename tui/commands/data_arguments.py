@@ -1,0 +1,51 @@
+"""What `footplate data` accepts, and which function answers it; imports nothing heavy until it is asked."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui.commands.context import Context
+
+EXAMPLES = """\
+examples:
+  footplate data preview rows.jsonl --rows 3               rows as they come out: turns, answers, documents
+  footplate data preview rows.csv --column text=body       name a column that has another name than usual
+
+PATH is a file or a folder of anything that is known, PRESET a name from `footplate presets` or a file, RUN a prepare
+run. Nothing is written, and nothing but the path needs to be said.
+"""
+
+
+def add_data(data: argparse.ArgumentParser) -> None:
+    """Add the commands below `data`; `inner` of the parsed arguments is the parser of the one that was named."""
+    data.epilog = EXAMPLES
+    group = data.add_subparsers(dest="data_command", metavar="COMMAND", required=True, parser_class=type(data))
+
+    def command(name: str, words: str) -> argparse.ArgumentParser:
+        about = words[0].upper() + words[1:] + "."
+        inner = group.add_parser(name, help=words, description=about, allow_abbrev=False)
+        inner.set_defaults(inner=inner)
+        inner.add_argument("--json", action="store_true", help="print objects, one a line")
+        return inner
+
+    preview = command("preview", "show rows as they come out")
+    preview.add_argument("what", metavar="PATH|PRESET")
+    preview.add_argument("--rows", type=int, default=5, metavar="N", help="how many (default: 5)")
+    preview.add_argument("--start", type=int, default=0, metavar="K", help="begin at row K, counted from 0")
+    _add_shape(preview)
+
+
+def _add_shape(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", default="auto", metavar="F", help="the format of a path's rows (default: auto)")
+    parser.add_argument("--column", action="append", default=[], metavar="ROLE=NAME",
+                        help="which column holds what, such as text=body (again for more)")  # fmt: skip
+
+
+def answer_data(asked: argparse.Namespace, context: Context) -> int:
+    """Answer one of the commands."""
+    from tui.commands.data_preview import Window, preview
+
+    window = Window(asked.start, asked.rows, asked.format, tuple(asked.column))
+    return preview(asked.what, window, context, as_json=asked.json)
