@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual import work
@@ -33,6 +33,7 @@ from tui.screens.dialogs import ConfirmDialog
 from tui.screens.places import PLACES
 from tui.screens.runs import RunsScreen
 from tui.services import run_actions
+from tui.services.data_questions import HELPER
 from tui.services.event_feed import EventFeed, MachineWatch
 from tui.services.look import THEMES, look_of
 from tui.services.run_view import RunView
@@ -71,6 +72,8 @@ class FootplateApp(App[None]):
         self.guard: TerminalGuard | None = None
         self.last_words: list[SafeText] = []
         self.look = look_of(environment)
+        self.helper_environment = {**environment, "FOOTPLATE_HOME": str(home.path.absolute())}
+        self.helper: Sequence[str] = HELPER
         self._attached_run = attach
         self._opened = 0
         self._follow = follow

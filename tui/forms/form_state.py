@@ -87,7 +87,11 @@ class FormState:
 
     def put(self, slot: Slot, value: Value | Unset) -> None:
         """Give the row a value, or its default with UNSET."""
-        self.draft = set_value(self.draft, slot.path, value)
+        self.change(set_value(self.draft, slot.path, value))
+
+    def change(self, draft: Draft) -> None:
+        """Take another draft in place of this one."""
+        self.draft = draft
         self._compute()
 
     def reset(self, slot: Slot) -> None:

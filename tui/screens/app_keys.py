@@ -8,6 +8,7 @@ from tui.widgets.key_line import Hint
 
 PLACE_HINTS = [
     Hint("1", "Runs", "app.go('runs')"),
+    Hint("2", "Data", "app.go('data')"),
     Hint("3", "Configure", "app.go('configure')"),
     Hint("4", "Monitor", "app.go('monitor')"),
     Hint("?", "help", "app.help"),
@@ -16,6 +17,7 @@ PLACE_HINTS = [
 
 KEYS: list[BindingType] = [
     Binding("1", "go('runs')", "runs", id="go.runs", tooltip="The list of runs"),
+    Binding("2", "go('data')", "data", id="go.data", tooltip="Sources, filters and tokens, tried on a sample"),
     Binding("3", "go('configure')", "configure", id="go.configure", tooltip="Presets and their forms"),
     Binding("4", "go('monitor')", "monitor", id="go.monitor", tooltip="The watched run"),
     Binding("question_mark,f1", "help", "help", id="app.help", tooltip="All keys and what the marks mean"),

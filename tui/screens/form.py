@@ -13,13 +13,12 @@ from textual.widgets import Input
 
 from core.config.fields import Slot
 from core.errors import FootplateError
-from core.run.directory import check_run_name
-from core.run.runs import next_name
 from tui.forms.derived import derived_lines
 from tui.forms.form_state import FormState
 from tui.forms.form_text import change_lines, help_lines, row_lines
 from tui.screens.app_keys import PLACE_HINTS
-from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog, typing_field
+from tui.screens.dialogs import ConfirmDialog, typing_field
+from tui.screens.form_actions import choose_value, counted, launch_form, save_form
 from tui.services.safe_text import safe
 from tui.services.styled import line, word
 from tui.widgets.key_line import Hint, KeyLine
@@ -103,8 +102,8 @@ class FormScreen(Screen[None]):
     def _show_head(self) -> None:
         left = [word(" FOOTPLATE", "title"), word("  3 Configure   ", "strong")]
         count, changes = self._form.problem_count, len(self._form.changes())
-        left.append(word(f"{self._form.name}  {_counted(changes, 'change')}"))
-        right = [word(f"{_counted(count, 'wrong value')} ", "bad") if count else word("valid ", "good")]
+        left.append(word(f"{self._form.name}  {counted(changes, 'change')}"))
+        right = [word(f"{counted(count, 'wrong value')} ", "bad") if count else word("valid ", "good")]
         self.query_one("#head", LinesView).show([line(*left, right=right)])
 
     def _show_side(self) -> None:
@@ -144,21 +143,10 @@ class FormScreen(Screen[None]):
         if slot is None or slot.kind == "section":
             return
         if slot.choices:
-            options = [
-                Option(str(index), safe(self._form_choice(choice)), safe(about))
-                for index, (choice, about) in enumerate(zip(slot.choices, slot.choice_help, strict=True))
-            ]
-            at = slot.choices.index(slot.value) if slot.value in slot.choices else 0
-            answer = await self.app.push_screen_wait(MenuDialog(safe(slot.title), options, cursor=at))
-            if answer is not None:
-                self._form.put(slot, slot.choices[int(answer)])
+            if await choose_value(self.console_app, self._form, slot):
                 self._show_form()
             return
         await self._open_editor(slot)
-
-    @staticmethod
-    def _form_choice(choice: str | int | bool | None) -> str:
-        return "(empty)" if choice is None else str(choice).lower() if isinstance(choice, bool) else str(choice)
 
     async def _open_editor(self, slot: Slot) -> None:
         editor = self.query_one("#editor", Vertical)
@@ -238,30 +226,12 @@ class FormScreen(Screen[None]):
         """Save the form as a preset of the user."""
         if self._refused("saved"):
             return
-        text = [safe("Saved among your presets; what is at its default is left out.")]
-        name = await self.app.push_screen_wait(
-            TextDialog(safe("Save as"), text, value=safe(f"{self._form.name}-mine"), limit=64)
-        )
-        if not name:
-            return
-        try:
-            path = self.console_app.home.presets / f"{check_run_name(name)}.yaml"
-            if path.exists():
-                question = [safe(f"There is a preset {name} already. Its comments stay, its values are replaced.")]
-                dialog = ConfirmDialog(safe("Replace it?"), question, yes=safe("replace it"))
-                if not await self.app.push_screen_wait(dialog):
-                    return
-            self.console_app.prepare_home()
-            self._form.save(path)
-        except (FootplateError, OSError) as error:
-            self.console_app.tell(safe(str(error)), "error")
-            return
-        self.console_app.tell(safe(f"Saved as {path}."))
+        await save_form(self.console_app, self._form)
 
     def _refused(self, what: str) -> bool:
         count = self._form.problem_count
         if count:
-            self.console_app.tell(safe(f"This cannot be {what}: {_counted(count, 'wrong value')}."), "error")
+            self.console_app.tell(safe(f"This cannot be {what}: {counted(count, 'wrong value')}."), "error")
             self._show_form()
             self.action_problem()
         return count > 0
@@ -271,18 +241,5 @@ class FormScreen(Screen[None]):
         """Check everything, ask for a name, and start the run."""
         if self._refused("started"):
             return
-        try:
-            config = self._form.resolved_yaml(self.console_app.home.runs)
-        except FootplateError as error:
-            self.console_app.tell(safe(error.message), "error")
-            return
-        text = [safe(f"{before}: {old} → {new}") for before, old, new in self._form.changes()[:8]]
-        text += [safe("The run goes on by itself; leaving this console does not stop it."), safe("Its name:")]
-        suggested = next_name(self.console_app.home, self._form.name)
-        name = await self.app.push_screen_wait(TextDialog(safe("Start a run"), text, value=safe(suggested), limit=64))
-        if name:
-            self.console_app.create_and_start(name.strip(), self._form.name, config)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+        changes = [safe(f"{before}: {old} → {new}") for before, old, new in self._form.changes()[:8]]
+        await launch_form(self.console_app, self._form, changes)

@@ -33,7 +33,7 @@ _MEANINGS = {
 _KEY_WORDS = {
     "question_mark": "?", "left_square_bracket": "[", "right_square_bracket": "]", "exclamation_mark": "!",
     "left": "←", "right": "→", "up": "↑", "down": "↓", "enter": "⏎", "escape": "esc", "space": "space",
-    "shift+left": "⇧←", "shift+right": "⇧→", "pageup": "PgUp", "pagedown": "PgDn",
+    "delete": "del", "backspace": "⌫", "shift+left": "⇧←", "shift+right": "⇧→", "pageup": "PgUp", "pagedown": "PgDn",
 }  # fmt: skip
 
 
@@ -52,7 +52,8 @@ class HelpScreen(Screen[None]):
     @classmethod
     def of(cls, app: FootplateApp) -> HelpScreen:
         """Return the help for the screen that is shown."""
-        name = {"runs": "Runs", "configure": "Configure", "monitor": "Monitor"}.get(app.current_mode, "this screen")
+        names = {"runs": "Runs", "data": "Data", "configure": "Configure", "monitor": "Monitor"}
+        name = names.get(app.current_mode, "this screen")
         page = [line(word(f" {name}", "title")), *_keys(type(app.screen).BINDINGS)]
         page += [line(), line(word(" everywhere", "title")), *_keys(type(app).BINDINGS)]
         page += [line(), line(word(" the state of a run", "title"))]
@@ -96,6 +97,7 @@ def _keys(bindings: list[BindingType]) -> list[Line]:
 def _notes(app: FootplateApp) -> list[Line]:
     notes = [
         "In lists: ↑ ↓ or k j move, PgUp PgDn by pages, g G to the ends, ⏎ or a click chooses.",
+        "In data: a token after █ is counted by the loss, one after ░ is not; ⟨…⟩ is a special token, ▏ ends a token.",
         "Runs live in " + str(app.home.runs) + ".",
         "A run is a process of its own: leaving the console or losing the connection does not end it.",
         "Text in panes with a │ before it comes from data, a model or a program; it cannot act on this console.",

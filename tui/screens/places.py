@@ -17,6 +17,13 @@ def presets_screen() -> Screen[None]:
     return PresetsScreen()
 
 
+def data_screen() -> Screen[None]:
+    """Return the Data screen; imported when it is first shown."""
+    from tui.screens.data import DataScreen
+
+    return DataScreen()
+
+
 def monitor_screen() -> Screen[None]:
     """Return the monitor; imported when it is first shown, with numpy and plotext."""
     from tui.screens.monitor import MonitorScreen
@@ -26,6 +33,7 @@ def monitor_screen() -> Screen[None]:
 
 PLACES: dict[str, str | Callable[[], Screen[Any]]] = {
     "runs": RunsScreen,
+    "data": data_screen,
     "configure": presets_screen,
     "monitor": monitor_screen,
 }

@@ -1,0 +1,274 @@
+"""What the helper answers about data, as values. A field that is missing or of another kind is taken as unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from core.config.data import RowFormat
+
+Json = Mapping[str, Any]
+ROW_FORMATS: tuple[str, ...] = get_args(RowFormat)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found by looking at a source; `format` is how its records are written, `says` what its rows say."""
+
+    path: str
+    format: str
+    says: str
+    rows: int | None
+    bad_rows: int
+    documents: int | None
+    is_whole: bool
+    columns: tuple[str, ...]
+    bytes: int | None
+    errors: tuple[str, ...]
+
+    @classmethod
+    def of(cls, answer: Json) -> Inspection:
+        """Return an inspection from the helper's answer."""
+        columns, form = answer.get("columns"), text_of(answer, "format")
+        container = text_of(answer, "container")
+        return cls(
+            path=text_of(answer, "path"),
+            format=container or form,
+            says=form if form in ROW_FORMATS else "",
+            rows=whole_of(answer, "rows"),
+            bad_rows=whole_of(answer, "bad_rows") or 0,
+            documents=whole_of(answer, "documents"),
+            is_whole=answer.get("complete") is not False,
+            columns=tuple(map(_column, columns)) if isinstance(columns, list) else tuple(columns or ()),
+            bytes=whole_of(answer, "bytes"),
+            errors=tuple(map(_error, list_of(answer, "errors"))),
+        )
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One row as it comes out of a source: where it stands, and its parts as (name, text)."""
+
+    place: str
+    parts: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, row: Json) -> PreviewRow:
+        """Return a row from the helper's answer: a document's text, a conversation's turns, or the columns."""
+        parts = [("", text_of(row, "text"))] if isinstance(row.get("text"), str) else []
+        parts += [_turn(turn, "") for turn in maps(list_of(row, "turns"))]
+        for side in ("chosen", "rejected"):
+            parts += [_turn(turn, f"{side}: ") for turn in maps(list_of(row, side))]
+        if "label" in row:
+            parts.append(("label", _shown(row["label"])))
+        return cls(text_of(row, "place"), tuple(parts))
+
+
+def _turn(turn: Json, side: str) -> tuple[str, str]:
+    """Return a turn as (who speaks, what); an input that belongs to it stands behind it."""
+    name = f"{side}{text_of(turn, 'role')}" + (" · the loss counts it" if turn.get("supervised") is True else "")
+    given = text_of(turn.get("input"), "text")
+    return name, text_of(turn, "text") + (f"\n\n{given}" if given else "")
+
+
+@dataclass(frozen=True)
+class DroppedRow:
+    """A document that a filter dropped: by which rule, for what value, and its beginning."""
+
+    filter: int
+    rule: str
+    value: str
+    place: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FilterCount:
+    """What one filter did on the sample: documents that came in and went, and how often each rule was the reason."""
+
+    kind: str
+    seen: int
+    dropped: int
+    changed: int
+    rules: tuple[tuple[str, int], ...]
+    is_counted: bool
+    note: str
+
+    @property
+    def kept(self) -> int:
+        """What went on to the next filter."""
+        return self.seen - self.dropped
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The filters tried on a sample."""
+
+    rows: int
+    kept: int
+    filters: tuple[FilterCount, ...]
+    dropped: tuple[DroppedRow, ...]
+    lengths: Histogram | None
+    languages: tuple[tuple[str, int], ...]
+    estimate: Estimate | None
+    is_all: bool = False
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges: bar i counts values from edges[i] up to edges[i + 1]."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the whole is likely to come to; None where nobody can say."""
+
+    documents: float | None
+    tokens: float | None
+    bytes: float | None
+
+
+@dataclass(frozen=True)
+class TokenShown:
+    """One token: its number, its text, whether the loss counts it, and whether it is a special token."""
+
+    id: int
+    text: str
+    is_counted: bool
+    is_special: bool
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A row as the model gets it; `template` is the text that the tokens stand for."""
+
+    place: str
+    tokens: tuple[TokenShown, ...]
+    template: str
+    rendered: str
+    faults: tuple[str, ...] = field(default=())
+
+    @property
+    def counted(self) -> int:
+        """How many tokens the loss counts."""
+        return sum(token.is_counted for token in self.tokens)
+
+
+def preview_of(answer: Json) -> tuple[tuple[PreviewRow, ...], int | None]:
+    """Return the rows of a preview, and how many there are in all where that is known."""
+    return tuple(map(PreviewRow.of, maps(list_of(answer, "rows")))), whole_of(answer, "total")
+
+
+def tokens_of(answer: Json) -> TokenRow:
+    """Return the tokens of a row."""
+    tokens = tuple(
+        TokenShown(whole_of(one, "id") or 0, text_of(one, "text"), one.get("loss") is True, one.get("special") is True)
+        for one in maps(list_of(answer, "tokens"))
+    )
+    faults = tuple(map(_error, list_of(answer, "faults")))
+    return TokenRow(text_of(answer, "place"), tokens, text_of(answer, "template"), text_of(answer, "text"), faults)
+
+
+def trial_of(answer: Json) -> Trial:
+    """Return what the filters did on the sample."""
+    rows = whole_of(answer, "documents") or 0
+    filters = tuple(map(_filter_count, maps(list_of(answer, "filters"))))
+    dropped = tuple(map(_dropped, maps(list_of(answer, "dropped"))))
+    kept = whole_of(answer, "kept")
+    return Trial(
+        rows=rows,
+        kept=rows if kept is None else kept,
+        filters=filters,
+        dropped=dropped,
+        lengths=_histogram(answer.get("lengths")),
+        languages=_counter(answer, "languages"),
+        estimate=_estimate(answer.get("estimate")),
+        is_all=answer.get("complete") is True,
+    )
+
+
+def _filter_count(value: Json) -> FilterCount:
+    counts = value.get("counts")
+    dropped, changed = _counter(counts, "dropped"), _counter(counts, "changed")
+    return FilterCount(
+        kind=text_of(value, "filter"),
+        seen=whole_of(counts, "input") or 0,
+        dropped=sum(count for _, count in dropped),
+        changed=sum(count for _, count in changed),
+        rules=(*dropped, *changed),
+        is_counted=isinstance(counts, Mapping),
+        note=text_of(value, "note"),
+    )
+
+
+def _counter(values: object, name: str) -> tuple[tuple[str, int], ...]:
+    found = values.get(name) if isinstance(values, Mapping) else None
+    pairs = found.items() if isinstance(found, Mapping) else ()
+    return tuple((str(rule), count) for rule, count in pairs if isinstance(count, int))
+
+
+def _dropped(value: Json) -> DroppedRow:
+    number = whole_of(value, "filter")
+    shown = _shown(value.get("value", ""))
+    return DroppedRow(-1 if number is None else number, text_of(value, "rule"), shown, text_of(value, "place"),
+                      text_of(value, "text"))  # fmt: skip
+
+
+def _histogram(value: object) -> Histogram | None:
+    edges = [one for one in list_of(value, "edges") if isinstance(one, int | float)]
+    counts = [one for one in list_of(value, "counts") if isinstance(one, int)]
+    return Histogram(tuple(edges), tuple(counts)) if counts else None
+
+
+def _estimate(value: object) -> Estimate | None:
+    if not isinstance(value, Mapping):
+        return None
+    return Estimate(number_of(value, "documents"), number_of(value, "tokens"), number_of(value, "bytes"))
+
+
+def text_of(values: object, name: str) -> str:
+    """Return a text of a mapping, or "" where there is none."""
+    found = values.get(name) if isinstance(values, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def whole_of(values: object, name: str) -> int | None:
+    """Return a whole number of a mapping, or None."""
+    found = values.get(name) if isinstance(values, Mapping) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def number_of(values: object, name: str) -> float | None:
+    """Return a number of a mapping, or None."""
+    found = values.get(name) if isinstance(values, Mapping) else None
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def list_of(values: object, name: str) -> list[Any]:
+    """Return a list of a mapping, or []."""
+    found = values.get(name) if isinstance(values, Mapping) else None
+    return found if isinstance(found, list) else []
+
+
+def maps(values: list[Any]) -> list[Json]:
+    """Return the mappings among the values."""
+    return [value for value in values if isinstance(value, Mapping)]
+
+
+def _column(value: object) -> str:
+    return text_of(value, "name") if isinstance(value, Mapping) else str(value)
+
+
+def _error(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    place = text_of(value, "place")
+    return f"{place}: {text_of(value, 'message')}" if place else text_of(value, "message")
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)

@@ -1,0 +1,176 @@
+"""What the Data screen says about the step under the cursor: the source, what a filter drops and why, figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.config.fields import Slot
+from tui.forms.form_state import FormState
+from tui.forms.form_text import help_lines
+from tui.services.data_answers import DroppedRow, Estimate, FilterCount, Inspection, Trial
+from tui.services.data_draft import Step
+from tui.services.data_histogram import bar_lines, histogram_lines
+from tui.services.data_state import DataState, Refusal, StepRow
+from tui.services.data_text import share_text, source_key
+from tui.services.safe_text import safe, safe_lines, size_words
+from tui.services.styled import Line, line, word, wrapped, wrapped_lines
+from tui.services.words import count_text
+
+_NAME = 13
+_TEXT_LINES = 3
+_EMPTY = (
+    ("Nothing is chosen yet.", "strong"),
+    ("", "plain"),
+    ("n    point at a file or a folder: JSONL, Parquet, CSV, text, web archives, dumps, plain or compressed.", "plain"),
+    ("F3   begin with a preset of the phase prepare.", "plain"),
+    ("", "plain"),
+    ("Footplate looks at what it is, takes a sample, and shows here what each filter would drop from it and which"
+     " tokens the loss would count, before anything runs.", "muted"),
+)  # fmt: skip
+
+
+def detail_lines(state: DataState, row: StepRow | None, width: int) -> list[Line]:
+    """Return what is to be said about a row of the list, in lines of at most `width` cells."""
+    if state.form is None or row is None:
+        return wrapped_lines([line(word(text, tone)) for text, tone in _EMPTY], width)  # type: ignore[arg-type]
+    if state.show_histogram:
+        return [*refused_lines(state.refusals.get("trial"), width), *figure_lines(state, width)]
+    lines = [] if row.slot is None else [*_field_lines(state.form, row.slot, width), line()]
+    match row.step.kind:
+        case "source":
+            lines += _source_lines(state, state.form, row.step, width)
+        case "filter":
+            lines += _filter_lines(state, row.step, width)
+        case "add_source":
+            lines += _words("⏎ or n: point at a file or a folder. Sources are taken in this order; how much of each"
+                            " is said by data.mix among the settings.", width)  # fmt: skip
+        case "add_filter":
+            lines += _words("⏎: choose what leaves documents out, or masks something in them. Filters work from the"
+                            " first to the last; J and K move one, del takes one out.", width)  # fmt: skip
+        case "tokens" | "settings":
+            lines += [*refused_lines(state.refusals.get("tokens"), width), *figure_lines(state, width)]
+    return lines
+
+
+def _words(text: str, width: int) -> list[Line]:
+    return wrapped(safe(text), width)
+
+
+def _field_lines(form: FormState, slot: Slot, width: int) -> list[Line]:
+    return wrapped_lines([line(word(text, tone)) for text, tone in help_lines(form, slot)], width)
+
+
+def refused_lines(refusal: Refusal | None, width: int) -> list[Line]:
+    """Return the message and the hint of an error."""
+    if refusal is None:
+        return []
+    lines = [line((part, "bad")) for part in safe_lines(f"✗ {refusal.message}", lines=10)]
+    lines += [line((part, "plain")) for part in safe_lines(refusal.hint, lines=5) if part]
+    return [*wrapped_lines(lines, width), line()]
+
+
+def _pair(name: str, value: object) -> Line:
+    return line(word(f"{name:<{_NAME}}", "muted"), word(value))
+
+
+def _source_lines(state: DataState, form: FormState, step: Step, width: int) -> list[Line]:
+    key = source_key(form, step)
+    if (refusal := state.refusals.get(f"inspect {key}")) is not None:
+        return refused_lines(refusal, width)
+    found = state.inspections.get(key)
+    if found is None:
+        return [line(word("looking at it …" if f"inspect {key}" in state.waiting else "not looked at yet", "muted"))]
+    return _inspection_lines(found, width)
+
+
+def _inspection_lines(found: Inspection, width: int) -> list[Line]:
+    more = "" if found.is_whole else " or more (not read to its end)"
+    lines = [_pair("format", found.format)]
+    if found.says:
+        lines.append(_pair("rows say", found.says.replace("_", " ")))
+    if found.rows is not None:
+        lines.append(_pair("rows", count_text(found.rows) + more))
+    if found.documents is not None:
+        lines.append(_pair("documents", count_text(found.documents)))
+    if found.bytes is not None:
+        lines.append(_pair("size", size_words(found.bytes)))
+    tone = "bad" if found.bad_rows else "good"
+    lines.append(line(word(f"{'bad rows':<{_NAME}}", "muted"), word(count_text(found.bad_rows), tone)))  # type: ignore[arg-type]
+    if found.columns:
+        lines += wrapped(safe(f"{'columns':<{_NAME}}" + ", ".join(found.columns), limit=500), width)
+    for error in found.errors:
+        lines += wrapped(safe(f"! {error}", limit=300), width, "warning")
+    return lines
+
+
+def _filter_lines(state: DataState, step: Step, width: int) -> list[Line]:
+    refusal = state.refusals.get("trial")
+    trial = state.trial
+    if refusal is not None or trial is None or step.index >= len(trial.filters):
+        words = "trying it on the sample …" if "trial" in state.waiting else "not tried"
+        return refused_lines(refusal, width) or [line(word(words, "muted"))]
+    found = trial.filters[step.index]
+    lines = _count_lines(found)
+    examples = [one for one in trial.dropped if one.filter == step.index]
+    if examples:
+        lines += [line(), line(word("dropped, and why", "title"))]
+        lines += [part for one in examples for part in _dropped_lines(one, width)]
+    return lines
+
+
+def _count_lines(found: FilterCount) -> list[Line]:
+    if not found.is_counted:
+        return [line(word("not tried on the sample: ", "warning"), word(found.note or "it needs the whole"))]
+    lines = [
+        line(word(f"{count_text(found.seen)} in → ", "muted"), word(f"{count_text(found.kept)} kept", "good"),
+             word(f"  {count_text(found.dropped)} dropped {share_text(found.dropped, found.seen)}",
+                  "warning" if found.dropped else "muted")),
+    ]  # fmt: skip
+    if found.changed:
+        lines.append(line(word(f"{count_text(found.changed)} changed", "accent")))
+    return lines + bar_lines([(name.replace("_", " "), count) for name, count in found.rules], found.seen)
+
+
+def _dropped_lines(one: DroppedRow, width: int) -> list[Line]:
+    rule = word(f"{one.rule.replace('_', ' ')} ", "warning")
+    head = line(word("✗ ", "bad"), rule, (safe(one.value, limit=120), "strong"))
+    text = " ".join(one.text.split())[: _TEXT_LINES * max(1, width)]
+    body = wrapped(safe(text), max(1, width - 2), "plain")[:_TEXT_LINES]
+    place = line(word("  "), (safe(one.place, limit=200), "muted"))
+    return [head, place, *[line(word("│ ", "muted"), *part.left) for part in body]]
+
+
+def figure_lines(state: DataState, width: int) -> list[Line]:
+    """Return the estimate for the whole, and lengths and languages of what is kept of the sample."""
+    trial = state.trial
+    if trial is None:
+        waits = "trial" in state.waiting
+        return [line(word("taking a sample …" if waits else "There are no figures yet.", "muted"))]
+    lines = estimate_lines(trial.estimate, trial)
+    if trial.lengths is not None and trial.lengths.counts:
+        lines += [line(), line(word("characters a document, of what is kept", "title"))]
+        lines += histogram_lines(trial.lengths, width)
+    if trial.languages:
+        lines += [line(), line(word("languages", "title"))]
+        lines += bar_lines(_most(trial.languages, 12), sum(count for _, count in trial.languages))
+    return lines
+
+
+def _most(pairs: Iterable[tuple[str, int]], limit: int) -> list[tuple[str, int]]:
+    ordered = sorted(pairs, key=lambda pair: -pair[1])
+    rest = sum(count for _, count in ordered[limit:])
+    return ordered[:limit] + ([("others", rest)] if rest else [])
+
+
+def estimate_lines(estimate: Estimate | None, trial: Trial) -> list[Line]:
+    """Return what the whole is likely to come to."""
+    share = f"{100 * trial.kept / trial.rows:.1f}%" if trial.rows else "–"
+    lines = [_pair("sample", f"{count_text(trial.kept)} of {count_text(trial.rows)} kept ({share})")]
+    if estimate is None:
+        return lines
+    if estimate.documents is not None:
+        lines.append(_pair("the whole", f"≈ {count_text(estimate.documents)} documents kept"))
+    if estimate.tokens is not None:
+        disk = "" if estimate.bytes is None else f", ≈ {size_words(estimate.bytes)} on disk"
+        lines.append(_pair("", f"≈ {count_text(estimate.tokens)} tokens{disk}"))
+    return lines

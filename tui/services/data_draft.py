@@ -1,0 +1,145 @@
+"""A preparation that is being put together: the steps of its draft, and what can be done to them. Pure.
+
+A step is a line of the Data screen: a source, a filter, how rows become tokens. Its fields are the rows that the form
+has for that place of the configuration (core/config/fields.py).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.config.data import InstructionData, TextData
+from core.config.drafts import Draft, set_value
+from core.config.fields import Slot
+from core.config.paths import placed
+from core.config.presets import resolve
+from core.config.shapes import fields_of
+from core.config.yaml_text import Place, Value
+from core.errors import ConfigurationError
+from tui.forms.form_state import FormState, value_at
+
+StepKind = Literal["source", "add_source", "filter", "add_filter", "tokens", "settings"]
+DataKind = Literal["text", "instructions"]
+_SOURCES: Place = ("data", "sources")
+_FILTERS: Place = ("data", "filters")
+_TOKENS = ("tokenizer", "template", "max_tokens", "pack", "attend_across_documents")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A line of the pipeline; `index` counts among the sources or filters, `place` is where its fields stand."""
+
+    kind: StepKind
+    index: int = 0
+    place: Place = ("data",)
+
+
+def new_form(kind: DataKind, path: str) -> FormState:
+    """Return a preparation of one source, with everything else at its default and a small vocabulary to be trained."""
+    tokenizer: Value = {"kind": "load", "path": "smollm2"} if kind == "instructions" else {"kind": "train"}
+    source: Value = {"kind": "path", "path": path}
+    values: dict[str, Value] = {
+        "phase": "prepare",
+        "about": {"title": f"Prepare {Path(path).name}"[:200]},
+        "data": {"kind": kind, "sources": [source], "tokenizer": tokenizer, "filters": []},
+    }
+    draft = Draft(values)
+    form = FormState(Path(path).name.split(".")[0] or "data", draft, draft)
+    form.change(draft)
+    return form
+
+
+def kind_of(form: FormState) -> DataKind:
+    """Return what is prepared: documents, or instructions."""
+    return "instructions" if value_at(form.draft.values, ("data", "kind")) == "instructions" else "text"
+
+
+def items(form: FormState, place: Place) -> list[Any]:
+    """Return the list that stands at a place of the draft, [] where there is none."""
+    found = value_at(form.draft.values, place)
+    return found if isinstance(found, list) else []
+
+
+def steps(form: FormState) -> list[Step]:
+    """Return the lines of the pipeline from sources to tokens."""
+    sources = [Step("source", index, (*_SOURCES, index)) for index in range(len(items(form, _SOURCES)))]
+    filters = [Step("filter", index, (*_FILTERS, index)) for index in range(len(items(form, _FILTERS)))]
+    return [*sources, Step("add_source"), *filters, Step("add_filter"), Step("tokens"), Step("settings")]
+
+
+def slots_of(form: FormState, step: Step) -> list[Slot]:
+    """Return the rows of the form that belong to a step; of a source those that are set, unless all are asked for."""
+    match step.kind:
+        case "source" | "filter":
+            depth = len(step.place)
+            inner = [slot for slot in form.slots if slot.path[:depth] == step.place]
+            return [slot for slot in inner if step.kind == "filter" or _is_shown(form, slot)]
+        case "tokens" | "settings":
+            wanted = step.kind == "tokens"
+            return [slot for slot in form.slots if _is_plain(slot) and (slot.path[1] in _TOKENS) == wanted]
+        case _:
+            return []
+
+
+def _is_plain(slot: Slot) -> bool:
+    """Whether a row stands in data outside its lists of sources and filters."""
+    return slot.path[0] == "data" and len(slot.path) > 1 and slot.path[:2] not in (_SOURCES, _FILTERS)
+
+
+def _is_shown(form: FormState, slot: Slot) -> bool:
+    if slot.kind == "section":
+        return form.advanced
+    return form.advanced or slot.is_set or slot.required or slot.kind == "union" or slot.path in form.wrong
+
+
+def add(form: FormState, step: Step, item: dict[str, Value]) -> None:
+    """Add a source or a filter behind the last one."""
+    place = _SOURCES if step.kind in ("source", "add_source") else _FILTERS
+    _put(form, place, [*items(form, place), item])
+
+
+def remove(form: FormState, step: Step) -> None:
+    """Take a source or a filter out."""
+    place = step.place[:-1]
+    _put(form, place, [item for index, item in enumerate(items(form, place)) if index != step.index])
+
+
+def move(form: FormState, step: Step, by: int) -> int:
+    """Put a source or a filter before or behind its neighbour and return where it is now."""
+    place = step.place[:-1]
+    there, wanted = items(form, place), step.index + by
+    if not 0 <= wanted < len(there):
+        return step.index
+    moved = list(there)
+    moved[step.index], moved[wanted] = moved[wanted], moved[step.index]
+    _put(form, place, moved)
+    return wanted
+
+
+def take_kind(form: FormState, kind: DataKind) -> None:
+    """Prepare documents, or instructions, of the same sources through the same filters."""
+    section = InstructionData if kind == "instructions" else TextData
+    data = value_at(form.draft.values, ("data",))
+    kept = {name: value for name, value in data.items() if name in fields_of(section)} if isinstance(data, dict) else {}
+    if kind == "text" and value_at(form.draft.values, ("data", "tokenizer", "kind")) in ("model", None):
+        kept["tokenizer"] = {"kind": "train"}
+    form.change(set_value(form.draft, ("data",), {**kept, "kind": kind}))
+
+
+def _put(form: FormState, place: Place, value: list[Any]) -> None:
+    form.change(set_value(form.draft, place, value))
+
+
+def question_data(form: FormState, folder: Path) -> dict[str, Any] | None:
+    """Return the data section for a question, with absolute paths; None where the draft does not hold."""
+    if form.problem_count:
+        return None
+    try:
+        config = placed(resolve(form.draft), folder)
+    except ConfigurationError:
+        return None
+    found = json.loads(config.model_dump_json()).get("data")
+    return found if isinstance(found, dict) else None

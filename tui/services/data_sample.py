@@ -1,0 +1,127 @@
+"""A row of the sample in lines: its text, or its tokens with what the loss counts. Pure.
+
+Tokens stand in runs: a run begins in a new line with its mark, █ where the loss counts it and ░ where it does not, so
+that colour only repeats what the mark says. Within a line a thin bar parts the tokens; a special token stands between
+angle brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from rich.cells import cell_len
+
+from tui.services.data_answers import PreviewRow, TokenRow, TokenShown
+from tui.services.data_detail import refused_lines
+from tui.services.data_state import DataState
+from tui.services.safe_text import SafeText, safe, safe_lines
+from tui.services.styled import Line, Span, Tone, line, word, wrapped
+from tui.services.words import count_text
+
+COUNTED, MASKED, PART = "█ ", "░ ", "▏"
+_MOST_TOKENS = 20_000
+_TOKEN = 200
+
+
+def sample_lines(state: DataState, width: int) -> list[Line]:
+    """Return the row that is looked at, in lines of at most `width` cells."""
+    if state.form is None:
+        return []
+    if state.view == "tokens":
+        if (refusal := state.refusals.get("tokens")) is not None:
+            return refused_lines(refusal, width)
+        found = state.tokens.get(state.row)
+        if found is None:
+            return [line(word("turning it into tokens …" if "tokens" in state.waiting else "no tokens", "muted"))]
+        return token_lines(found, width, only_counted=state.only_counted)
+    if (refusal := state.refusals.get("preview")) is not None:
+        return refused_lines(refusal, width)
+    if not 0 <= state.row < len(state.preview):
+        return [line(word("reading rows …" if "preview" in state.waiting else "There are no rows.", "muted"))]
+    return text_lines(state.preview[state.row], width)
+
+
+def text_lines(row: PreviewRow, width: int) -> list[Line]:
+    """Return the parts of a row, each with its name before it."""
+    lines: list[Line] = []
+    for name, text in row.parts:
+        if name:
+            lines.append(line((safe(name, limit=60), "accent")))
+        for part in safe_lines(text):
+            lines += [line(word("│ ", "muted"), *one.left) for one in wrapped(part, max(1, width - 2))]
+    return lines
+
+
+def token_lines(row: TokenRow, width: int, *, only_counted: bool = False) -> list[Line]:
+    """Return every token with its text in lines of at most `width` cells, or only those that the loss counts."""
+    lines = [line(word(f"! {fault}", "bad")) for fault in row.faults]
+    shown = row.tokens[:_MOST_TOKENS]
+    for is_counted, run in groupby(shown, key=lambda token: token.is_counted):
+        if is_counted or not only_counted:
+            lines += _run_lines(list(run), width, is_counted=is_counted)
+    if len(row.tokens) > _MOST_TOKENS:
+        lines.append(line(word(f"… {count_text(len(row.tokens))} tokens in all", "muted")))
+    if only_counted and not row.counted:
+        lines.append(line(word("The loss counts nothing of this row.", "bad")))
+    return lines
+
+
+def _run_lines(run: list[TokenShown], width: int, *, is_counted: bool) -> Iterator[Line]:
+    mark = word(COUNTED, "good") if is_counted else word(MASKED, "muted")
+    spans: list[Span] = [mark]
+    used = len(COUNTED)
+    for token in run:
+        for piece in _pieces(token, max(4, width - len(COUNTED) - 1)):
+            size = cell_len(piece.text) + 1
+            if used + size > width and len(spans) > 1:
+                yield Line(tuple(spans))
+                spans, used = [mark], len(COUNTED)
+            spans += [(piece, _tone(token)), word(PART, "muted")]
+            used += size
+        if token.text.endswith("\n"):  # the text goes on in a new line, so do its tokens
+            yield Line(tuple(spans))
+            spans, used = [mark], len(COUNTED)
+    if len(spans) > 1:
+        yield Line(tuple(spans))
+
+
+def _tone(token: TokenShown) -> Tone:
+    return "accent" if token.is_special else "good" if token.is_counted else "muted"
+
+
+def _pieces(token: TokenShown, width: int) -> Iterator[SafeText]:
+    """Yield the text of a token in parts that fit a line; a special token in brackets, an empty one by its number."""
+    text = safe(token.text, limit=_TOKEN).text
+    if token.is_special:
+        text = f"⟨{text}⟩"
+    elif not text:
+        text = f"⟨{token.id}⟩"
+    start = 0
+    while start < len(text):
+        end = start + 1
+        used = cell_len(text[start])
+        while end < len(text) and used + cell_len(text[end]) <= width:
+            used += cell_len(text[end])
+            end += 1
+        yield safe(text[start:end])
+        start = end
+
+
+def sample_title(state: DataState) -> list[Span]:
+    """Return the title of the sample: which row, how it is shown, and what the loss counts."""
+    if state.form is None:
+        return [word("sample", "title")]
+    total = state.preview_total if state.preview_total is not None else len(state.preview)
+    spans = [word(f"row {state.row + 1 if total else 0}/{count_text(total)}", "title")]
+    if state.view == "tokens":
+        found = state.tokens.get(state.row)
+        counts = "" if found is None else f" {count_text(len(found.tokens))}, {count_text(found.counted)} in the loss"
+        spans += [word(f" · tokens{counts}", "plain"), word(" · █ counted ░ not", "muted")]
+        if found is not None and found.template:
+            spans.append(word(f" · template {found.template}", "muted"))
+        return spans
+    spans.append(word(" · text", "plain"))
+    if 0 <= state.row < len(state.preview):
+        spans.append((safe(f" · {state.preview[state.row].place}", limit=90), "muted"))
+    return spans
