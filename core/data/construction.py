@@ -1,44 +1,52 @@
-"""A folder that is either not there or complete."""
+"""A folder that is either not there or complete, and whose making goes on where it was left."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.data.progress import PreparationStopped
 from core.errors import FootplateError, StorageError, UsageError, disk_errno
+
+_WAIT_SECONDS = 0.1
 
 
 class AlreadyThereError(UsageError):
     """The folder that was to be made is there."""
 
 
-@contextmanager
-def under_construction(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside `folder`; when the block ends it is on the disk and becomes `folder`.
+def partial_folder(folder: Path) -> Path:
+    """Return where `folder` is made until it is complete."""
+    return folder.parent / f".{folder.name}.partial"
 
-    When the block raises, it is removed. When the process is killed, it stays under its other name, and the next
-    construction of the same folder removes it: a lock tells it from one that is still being made.
+
+@contextmanager
+def under_construction(folder: Path, *, should_stop: Callable[[], bool]) -> Iterator[Path]:
+    """Give the folder in which `folder` is made; when the block ends it is on the disk and becomes `folder`.
+
+    What a kill, a stop or a full disk left in it is still there the next time. Any other error removes it. One process
+    at a time works in it; others wait, until it is done or `should_stop`.
 
     Raises: StorageError where the disk is full or fails; AlreadyThereError where `folder` is there; UsageError where a
-    file that the block reads cannot be read.
+    file that the block reads cannot be read; PreparationStopped.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
-        partial, lock = _begun(folder)
+        partial = partial_folder(folder)
+        lock = _locked(partial, folder, should_stop)
         try:
             yield partial
             _synchronise(partial)
             _publish(partial, folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+        except BaseException as error:
+            if not _is_worth_keeping(error):
+                shutil.rmtree(partial, ignore_errors=True)
             raise
         finally:
             os.close(lock)
@@ -52,20 +60,38 @@ def under_construction(folder: Path) -> Iterator[Path]:
         raise _storage_error(f"{folder}: {error}", folder) from error  # tokenizers has its own exceptions
 
 
-def _begun(folder: Path) -> tuple[Path, int]:
-    """Return a new folder and the descriptor that holds its lock."""
+def _is_worth_keeping(error: BaseException) -> bool:
+    if isinstance(error, PreparationStopped | StorageError) or not isinstance(error, Exception):
+        return True
+    return not isinstance(error, FootplateError) and disk_errno(error) is not None
+
+
+def _locked(partial: Path, folder: Path, should_stop: Callable[[], bool]) -> int:
+    """Return the descriptor that holds the lock of the folder, which is made where it is not there."""
     while True:
-        partial = folder.parent / f".{folder.name}.tmp-{secrets.token_hex(6)}"
-        partial.mkdir(mode=0o700)
+        if folder.exists():
+            raise AlreadyThereError(
+                f"{folder}: expected nothing of that name yet, found something",
+                hint="Use what is there, or delete it and prepare anew.",
+            )
+        partial.mkdir(mode=0o700, exist_ok=True)
         try:
             lock = os.open(partial, os.O_RDONLY)
         except FileNotFoundError:
-            continue  # taken for abandoned before it was locked
-        # flock and not a record lock, because it holds on a folder: no file of ours that a kill could leave unlocked.
-        with contextlib.suppress(OSError):  # a file system without locks
+            continue  # published or removed meanwhile
+        try:
+            # flock and not a record lock, because it holds on a folder: no file of ours that a kill leaves behind.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if partial.is_dir():
-            return partial, lock
+        except BlockingIOError:
+            os.close(lock)
+            if should_stop():
+                raise PreparationStopped from None
+            time.sleep(_WAIT_SECONDS)
+            continue
+        except OSError:
+            return lock  # a file system without locks
+        if partial.is_dir() and os.fstat(lock).st_ino == partial.stat().st_ino:
+            return lock
         os.close(lock)
 
 
@@ -79,17 +105,18 @@ def _publish(partial: Path, folder: Path) -> None:
                 hint="Use what is there, or delete it and prepare anew.",
             ) from error
         raise
-    _synchronise_entry(folder.parent)
+    synchronise_entry(folder.parent)
 
 
 def _synchronise(folder: Path) -> None:
     for place, _, names in os.walk(folder):
         for name in names:
-            _synchronise_entry(Path(place) / name)
-        _synchronise_entry(Path(place))
+            synchronise_entry(Path(place) / name)
+        synchronise_entry(Path(place))
 
 
-def _synchronise_entry(path: Path) -> None:
+def synchronise_entry(path: Path) -> None:
+    """Bring a file or a folder's list of names to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -97,15 +124,14 @@ def _synchronise_entry(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_abandoned(folder: Path) -> None:
-    for partial in folder.parent.glob(f".{folder.name}.tmp-*"):
-        with contextlib.suppress(OSError):  # still being made, gone meanwhile, or a file system that cannot say
-            lock = os.open(partial, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(partial, ignore_errors=True)
-            finally:
-                os.close(lock)
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, on the disk."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
 
 
 def _explained(error: OSError, folder: Path) -> StorageError | UsageError:

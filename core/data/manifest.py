@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import DataError
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer"
 
@@ -72,6 +72,11 @@ class SourceRecord(_Record):
     repaired: dict[str, int]
     errors: list[str]
     files: list[SourceFileRecord]
+    train_documents: int
+    """Documents and tokens in the training split, repeated ones as often as they stand there."""
+    train_tokens: int
+    held_out_documents: int
+    held_out_tokens: int
 
 
 class Manifest(_Record):
@@ -81,6 +86,8 @@ class Manifest(_Record):
     kind: Literal["text", "instructions"]
     digest: str
     """SHA-256 over the hashes of all files and what they mean; does not depend on where the sources lay."""
+    made_from: str
+    """SHA-256 of the settings and of the content of the sources."""
     vocabulary_size: int
     end_token_id: int
     stop_token_ids: list[int]
@@ -106,7 +113,7 @@ class Manifest(_Record):
 
 def content_digest(manifest: Manifest) -> str:
     """Return the digest of a manifest, from everything in it that does not depend on where the sources lay."""
-    values = manifest.model_dump(mode="json", exclude={"digest", "sources", "dropped"})
+    values = manifest.model_dump(mode="json", exclude={"digest", "made_from", "sources", "dropped"})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,30 +1,36 @@
-"""Sources become a folder of token shards with a manifest: the one way from data to training.
+"""Sources become a folder of token shards with a manifest and a report: the one way from data to training.
 
-Documents are split by the hash of seed and text, a tokenizer is trained on the training split or loaded, and every
-document is written with its boundaries. The folder is there complete or not at all, and the same input gives the same
-bytes.
+Units of the sources are read and filtered, a tokenizer is trained on the training split or loaded, units are encoded,
+and their tokens are laid into shards. The folder is there complete or not at all; the same input gives the same bytes,
+however many processes work on it and however often they were killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.config.data import InstructionData, TextData, TrainedTokenizer
-from core.data.construction import AlreadyThereError, under_construction
-from core.data.corpus import Corpus, check_splits
-from core.data.examples import ExampleEncoder, stop_token_ids
+from core.config.filters import NgramPerplexityFilter, PerplexityFilter
+from core.data.assembly import Assembly
+from core.data.cleaning.clean import Cleaned, clean, write_dropped
+from core.data.cleaning.decisions import Scorer
+from core.data.cleaning.plan import make_plan
+from core.data.cleaning.pool import Heard, over_units
+from core.data.cleaning.report import REPORT
+from core.data.construction import AlreadyThereError, under_construction, write_whole
+from core.data.encoding import encode_unit, encoded_unit, tokens_folder
+from core.data.examples import stop_token_ids
 from core.data.fingerprints import tokenizer_place
 from core.data.formats import loaded
 from core.data.manifest import (
     MANIFEST,
-    SPLITS,
     TOKENIZER,
     Manifest,
+    SourceRecord,
     Split,
     SplitRecord,
     content_digest,
@@ -32,19 +38,16 @@ from core.data.manifest import (
     read_manifest,
 )
 from core.data.progress import PreparationStopped, ProgressCallback, Work, silent
-from core.data.shards import ShardWriter
-from core.data.spool import Item, Spool
-from core.data.tally import RowError
+from core.data.splits import check_splits
+from core.data.tally import check_shares
 from core.data.templates import TemplateName, alpaca_prompt, resolve_template
-from core.data.tokenize import TextTokenizer, encode_documents
+from core.data.tokenize import TextTokenizer
 from core.data.tokenizer_files import copy_tokenizer, load_tokenizer, train_tokenizer
+from core.errors import UsageError
 
-_BATCH_CHARACTERS = 4 * 2**20
-_BATCH_ITEMS = 2048
+_WORK = "work"
 
 __all__ = ["PreparationStopped", "Prepared", "ProgressCallback", "is_prepared", "prepare"]
-
-Encoded = tuple[NDArray[np.int64], NDArray[np.bool_] | None]
 
 
 @dataclass(frozen=True)
@@ -65,76 +68,112 @@ def is_prepared(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
+def no_language_model(config: PerplexityFilter) -> Scorer:
+    """Refuse a perplexity by a language model, where what calls has none to give."""
+    raise UsageError(
+        f"data.filters: {config.kind} needs a language model, which cannot be had here",
+        hint="Prepare the data in a run of its own (phase: prepare).",
+    )
+
+
 def prepare(
     data: TextData | InstructionData,
     folder: Path,
     *,
     seed: int,
     model_tokenizer: Path | None,
-    progress: ProgressCallback,
-    should_stop: Callable[[], bool],
+    work: Work,
+    language_model: Callable[[PerplexityFilter], Scorer] = no_language_model,
 ) -> Prepared:
-    """Make `folder` from the sources of `data`.
+    """Make `folder` from the sources of `data`, or go on with what an earlier call did.
 
-    `model_tokenizer` is the folder of the model's tokenizer, None where the model has none. `should_stop` is asked
-    about twenty times a second, except while tokens are merged (seconds).
+    `model_tokenizer` is the folder of the model's tokenizer, None where the model has none; `language_model` gives what
+    scores texts for a perplexity filter. `work` is asked whether to stop about twenty times a second, except while
+    tokens are merged (seconds).
 
-    Raises: UsageError where something is not there; DataError where it cannot be used; StorageError where the disk
-    is full; PreparationStopped when asked to.
+    Raises: UsageError where something is not there; DataError where it cannot be used, or changed since an earlier
+    call; StorageError where the disk is full; OutOfMemoryError; PreparationStopped when asked to.
     """
     manifest: Manifest | None = None
     try:
-        with under_construction(folder) as partial:
-            corpus = Corpus(data, seed, Work(silent, should_stop))
-            preparation = _Preparation(data, partial, corpus, Work(progress, should_stop))
-            manifest = preparation.run(model_tokenizer)
+        with under_construction(folder, should_stop=work.should_stop) as partial:
+            preparation = _Preparation(data, seed, partial, work)
+            manifest = preparation.run(model_tokenizer, language_model)
     except AlreadyThereError:
         # Another run may have made the same cache entry meanwhile.
-        if manifest is None or not is_prepared(folder) or read_manifest(folder).digest != manifest.digest:
+        plan = make_plan(data, seed, Work(silent, work.should_stop))
+        if not is_prepared(folder) or read_manifest(folder).made_from != plan.digest():
             raise
-    return Prepared(folder, manifest)
+    return Prepared(folder, manifest or read_manifest(folder))
 
 
 class _Preparation:
     """One preparation, in the order in which it happens."""
 
-    def __init__(self, data: TextData | InstructionData, folder: Path, corpus: Corpus, work: Work) -> None:
+    def __init__(self, data: TextData | InstructionData, seed: int, folder: Path, work: Work) -> None:
         self._data = data
+        self._seed = seed
         self._folder = folder
-        self._corpus = corpus
+        self._work_folder = folder / _WORK
         self._work = work
-        self._template: TemplateName | None = None
-        self._stop_token_ids: list[int] = []
 
-    def run(self, model_tokenizer: Path | None) -> Manifest:
+    def run(self, model_tokenizer: Path | None, language_model: Callable[[PerplexityFilter], Scorer]) -> Manifest:
         """Fill the folder and return its manifest."""
+        if (self._folder / MANIFEST).is_file():  # killed in its last moments
+            shutil.rmtree(self._work_folder, ignore_errors=True)
+            return read_manifest(self._folder)
         place = tokenizer_place(self._data, model_tokenizer)
-        items: Iterable[Item] = self._corpus.items(self._work)
-        spool: Spool | None = None
+        template = self._copy_tokenizer(place) if place is not None else None
+        plan = make_plan(self._data, self._seed, Work(silent, self._work.should_stop))
+
+        def scorer(config: PerplexityFilter | NgramPerplexityFilter) -> Scorer:
+            if isinstance(config, PerplexityFilter):
+                return language_model(config)
+            from core.data.ngram_perplexity import NgramScorer
+
+            return NgramScorer(Path(config.model))
+
+        cleaned = clean(plan, self._work_folder, scorer, self._work)
         if isinstance(self._data.tokenizer, TrainedTokenizer):
-            spool = Spool(self._folder / "spool")
-            spool.fill(items)
-            self._train(spool, self._data.tokenizer)
-            items = spool.read()
-        elif place is not None:
-            copy_tokenizer(place, self._folder / TOKENIZER, load_tokenizer(place))
+            self._train(cleaned, self._data.tokenizer)
+            template = self._template(load_tokenizer(self._folder / TOKENIZER))
         tokenizer = load_tokenizer(self._folder / TOKENIZER)
-        splits = self._write(tokenizer, items, total=sum(spool.documents.values()) if spool else None)
-        if spool:
-            spool.remove()
-        manifest = self._manifest(tokenizer, splits)
-        (self._folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        self._encode(cleaned)
+        self._check_encoded(cleaned)
+        assembly = Assembly(plan, self._work_folder, self._folder, tokenizer.vocabulary_size, self._work)
+        splits = assembly.write()
+        check_splits({split: record.documents for split, record in splits.items()}, self._data.held_out_fraction)
+        manifest = self._manifest(tokenizer, template, cleaned, assembly, splits)
+        write_dropped(cleaned, self._folder)
+        (self._folder / REPORT).write_text(cleaned.report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_whole(self._folder / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")
+        shutil.rmtree(self._work_folder)
         train, held_out = manifest.train, manifest.held_out
         note = f"{train.tokens} tokens to train on, {held_out.tokens} held out"
-        self._work.stage_ends("encoding", train.documents + held_out.documents, "documents", note)
+        self._work.stage_ends("writing", train.documents + held_out.documents, "documents", note)
         return manifest
 
-    def _train(self, spool: Spool, config: TrainedTokenizer) -> None:
-        check_splits(spool.documents, self._data.held_out_fraction)
+    def _copy_tokenizer(self, place: Path) -> TemplateName | None:
+        """Copy the tokenizer; fail here, before the first row is read, where its template cannot be used."""
+        copy_tokenizer(place, self._folder / TOKENIZER, load_tokenizer(place))
+        return self._template(load_tokenizer(self._folder / TOKENIZER))
+
+    def _template(self, tokenizer: TextTokenizer) -> TemplateName | None:
+        if not isinstance(self._data, InstructionData):
+            return None
+        template = resolve_template(self._data.template, tokenizer)
+        stop_token_ids(tokenizer, template)
+        return template
+
+    def _train(self, cleaned: Cleaned, config: TrainedTokenizer) -> None:
+        target = self._folder / TOKENIZER
+        if target.is_dir():
+            return
+        limit = min(config.max_bytes, cleaned.train_bytes)
 
         def texts() -> Iterator[str]:
             done = 0
-            for item in spool.read():
+            for item in cleaned.items():
                 if item.split != "train":
                     continue
                 if done >= config.max_bytes:
@@ -142,91 +181,92 @@ class _Preparation:
                 text = item.payload if isinstance(self._data, TextData) else _alpaca_text(item.payload)
                 yield text
                 done += len(text.encode())
-                self._work.pulse("training the tokenizer", done, min(config.max_bytes, spool.train_bytes), "bytes")
+                self._work.pulse("training the tokenizer", done, limit, "bytes")
 
+        partial = self._folder / f".{TOKENIZER}"
+        shutil.rmtree(partial, ignore_errors=True)
         train_tokenizer(
-            texts(),
-            vocabulary_size=config.vocabulary_size,
-            special_tokens=config.special_tokens,
-            folder=self._folder / TOKENIZER,
+            texts(), vocabulary_size=config.vocabulary_size, special_tokens=config.special_tokens, folder=partial
         )
+        partial.rename(target)
         self._work.stage_ends("training the tokenizer", config.vocabulary_size, "tokens")
 
-    def _write(self, tokenizer: TextTokenizer, items: Iterable[Item], *, total: int | None) -> dict[Split, SplitRecord]:
-        encode = self._encoder(tokenizer)
-        self._stop_token_ids = stop_token_ids(tokenizer, self._template)  # fails here, before the first row is read
-        is_text = isinstance(self._data, TextData)
-        writers: dict[Split, ShardWriter] = {
-            split: ShardWriter(self._folder, split, vocabulary_size=tokenizer.vocabulary_size, supervised=not is_text)
-            for split in SPLITS
+    def _encode(self, cleaned: Cleaned) -> None:
+        sizes = {
+            unit: cleaned.unit_bytes(unit)
+            for unit in range(len(cleaned.plan.units))
+            if not tokens_folder(self._work_folder, unit).is_dir()
         }
-        done = 0
-        try:
-            for batch in _batches(items):
-                for item, (ids, supervised) in encode(batch):
-                    writers[item.split].add(ids, supervised)
-                    done += 1
-                    self._work.pulse("encoding", done, total, "documents")
-            self._corpus.check()
-            splits = {split: writer.close() for split, writer in writers.items()}
-        finally:
-            for writer in writers.values():
-                writer.abandon()
-        check_splits({split: record.documents for split, record in splits.items()}, self._data.held_out_fraction)
-        return splits
+        total = cleaned.report.kept
+        counts = cleaned.unit_items()
+        done = sum(count for unit, count in enumerate(counts) if unit not in sizes)
 
-    def _manifest(self, tokenizer: TextTokenizer, splits: dict[Split, SplitRecord]) -> Manifest:
+        def pulse(heard: Heard) -> None:
+            now = done + sum(counts[unit] for unit in heard.done) + sum(heard.open.values())
+            self._work.pulse("encoding", now, total, "documents")
+
+        over_units(encode_unit, self._work_folder, 0, sizes, pulse)
+        self._work.stage_ends("encoding", total, "documents")
+
+    def _check_encoded(self, cleaned: Cleaned) -> None:
+        for number, unit in enumerate(cleaned.plan.units):
+            record = encoded_unit(self._work_folder, number)
+            cleaned.tallies[unit.source].drop(record.refused)
+        check_shares(cleaned.tallies, self._data.max_bad_rows)
+
+    def _manifest(
+        self,
+        tokenizer: TextTokenizer,
+        template: TemplateName | None,
+        cleaned: Cleaned,
+        assembly: Assembly,
+        splits: dict[Split, SplitRecord],
+    ) -> Manifest:
         manifest = Manifest(
             kind=self._data.kind,
             digest="",
+            made_from=cleaned.plan.digest(),
             vocabulary_size=tokenizer.vocabulary_size,
             end_token_id=tokenizer.end_token_id,
-            stop_token_ids=self._stop_token_ids,
-            template=self._template or "none",
-            sources=self._corpus.source_records(),
-            dropped=self._corpus.dropped(),
+            stop_token_ids=stop_token_ids(tokenizer, template),
+            template=template or "none",
+            sources=_source_records(cleaned, assembly),
+            dropped=_dropped(cleaned),
             tokenizer=[file_record(path, path.name) for path in sorted((self._folder / TOKENIZER).iterdir())],
             splits=splits,
         )
         return manifest.model_copy(update={"digest": content_digest(manifest)})
 
-    def _encoder(self, tokenizer: TextTokenizer) -> Callable[[list[Item]], Iterator[tuple[Item, Encoded]]]:
-        if isinstance(self._data, TextData):
-            return lambda batch: self._encode_texts(tokenizer, batch)
-        template = self._template = resolve_template(self._data.template, tokenizer)
-        encoder = ExampleEncoder(tokenizer, template, self._data.max_tokens)
-        return lambda batch: self._encode_conversations(encoder, batch)
 
-    def _encode_texts(self, tokenizer: TextTokenizer, batch: list[Item]) -> Iterator[tuple[Item, Encoded]]:
-        start = len(tokenizer.prefix_ids)
-        encoded = encode_documents(tokenizer, [item.payload for item in batch])
-        for item, ids in zip(batch, encoded, strict=True):
-            if (ids[start:-1] == tokenizer.end_token_id).any():
-                error = RowError("control_token", f"expected text, found what encodes to {tokenizer.end_token}")
-                self._corpus.drop(item, error)
-            else:
-                yield item, (ids, None)
-
-    def _encode_conversations(self, encoder: ExampleEncoder, batch: list[Item]) -> Iterator[tuple[Item, Encoded]]:
-        examples = encoder.encode([loaded(item.payload) for item in batch])
-        for item, example in zip(batch, examples, strict=True):
-            if isinstance(example, RowError):
-                self._corpus.drop(item, example)
-            else:
-                yield item, (example.ids, example.supervised)
+def _source_records(cleaned: Cleaned, assembly: Assembly) -> list[SourceRecord]:
+    plan = cleaned.plan
+    return [
+        SourceRecord(
+            source=tally.source,
+            format=plan.formats[number] or "",
+            rows=tally.rows,
+            documents=tally.documents,
+            text_bytes=tally.text_bytes,
+            empty=tally.empty,
+            bad=dict(sorted(tally.bad.items())),
+            repaired=dict(sorted(tally.repaired.items())),
+            errors=tally.errors,
+            files=plan.files[number],
+            train_documents=assembly.given["train"][number][0],
+            train_tokens=assembly.given["train"][number][1],
+            held_out_documents=assembly.given["held_out"][number][0],
+            held_out_tokens=assembly.given["held_out"][number][1],
+        )
+        for number, tally in enumerate(cleaned.tallies)
+    ]
 
 
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    characters = 0
-    for item in items:
-        batch.append(item)
-        characters += len(item.payload)
-        if characters >= _BATCH_CHARACTERS or len(batch) >= _BATCH_ITEMS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+def _dropped(cleaned: Cleaned) -> dict[str, int]:
+    total: Counter[str] = Counter(cleaned.report.dropped())
+    for tally in cleaned.tallies:
+        total.update(tally.bad)
+        total["empty"] += tally.empty
+    return {reason: count for reason, count in sorted(total.items()) if count}
 
 
 def _alpaca_text(payload: str) -> str:

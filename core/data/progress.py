@@ -17,7 +17,7 @@ class ProgressCallback(Protocol):
 
 
 class PreparationStopped(Exception):
-    """`should_stop` said so; nothing was left behind."""
+    """`should_stop` said so; what was done so far is kept for the next time."""
 
 
 def silent(stage: str, done: float, total: float | None, unit: str, note: str = "") -> None:
@@ -28,14 +28,14 @@ class Work:
     """Reports and asks whether to stop, at most twenty times a second."""
 
     def __init__(self, progress: ProgressCallback, should_stop: Callable[[], bool]) -> None:
-        self._progress = progress
-        self._should_stop = should_stop
+        self.report = progress
+        self.should_stop = should_stop
         self._next = 0.0
 
     def pulse(self, stage: str, done: float, total: float | None, unit: str) -> None:
         """Report and ask whether to stop, when it is time again."""
         if self.ask():
-            self._progress(stage, done, total, unit)
+            self.report(stage, done, total, unit)
 
     def ask(self) -> bool:
         """Ask whether to stop, when it is time again, and say whether it was.
@@ -46,12 +46,15 @@ class Work:
         if now < self._next:
             return False
         self._next = now + _POLL_SECONDS
-        if self._should_stop():
+        if self.should_stop():
             raise PreparationStopped
         return True
 
     def stage_ends(self, stage: str, done: float, unit: str, note: str = "") -> None:
-        """Report the end of a stage, with its total."""
-        if self._should_stop():
+        """Report the end of a stage, with its total.
+
+        Raises: PreparationStopped.
+        """
+        if self.should_stop():
             raise PreparationStopped
-        self._progress(stage, done, done, unit, note)
+        self.report(stage, done, done, unit, note)

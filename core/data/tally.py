@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from core.errors import DataError
 
@@ -23,8 +25,9 @@ class RowError(Exception):
 class Tally:
     """Counts of one source while it is read.
 
-    `rows` counts what was looked at (files, lines, objects), bad ones included, empty ones not. `repaired` counts
-    rows that a stated rule changed. The first 20 bad rows are kept with file and line.
+    `rows` counts the physical records that were looked at (lines, objects, pages, files), bad and empty ones
+    included; `documents` what came out of them. `repaired` counts rows that a stated rule changed, `skipped` files
+    that a stated rule left out. The first 20 bad rows are kept with file and line.
     """
 
     source: str
@@ -36,18 +39,49 @@ class Tally:
     text_bytes: int = 0
     bad: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
 
-    def refuse(self, place: str, error: RowError) -> None:
-        """Count a bad row.
+    def refuse(self, place: str, error: RowError, *, rows: int = 1) -> None:
+        """Count a bad row, or the several that one bad record is made of, such as the lines of a document.
 
         Raises: DataError where the first 1,000 rows were all bad: such a source is of another shape than stated.
         """
-        self.bad[error.code] += 1
+        self.bad[error.code] += rows
         if len(self.errors) < KEPT_ERRORS:
             self.errors.append(f"{place}: {error}")
         if self.bad.total() == self.rows == _ALL_BAD_LIMIT and self.max_bad_share < 1:
             raise self._too_many(self.bad.total(), self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts as JSON values, for `add`."""
+        return {
+            "rows": self.rows,
+            "empty": self.empty,
+            "documents": self.documents,
+            "text_bytes": self.text_bytes,
+            "bad": dict(sorted(self.bad.items())),
+            "repaired": dict(sorted(self.repaired.items())),
+            "skipped": dict(sorted(self.skipped.items())),
+            "errors": [error.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for error in self.errors],
+        }
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Add what `as_json` returned of another part of the same source."""
+        self.rows += values["rows"]
+        self.empty += values["empty"]
+        self.documents += values["documents"]
+        self.text_bytes += values["text_bytes"]
+        self.bad.update(values["bad"])
+        self.repaired.update(values["repaired"])
+        self.skipped.update(values["skipped"])
+        self.errors += values["errors"][: KEPT_ERRORS - len(self.errors)]
+
+    def drop(self, values: Mapping[str, Any]) -> None:
+        """Count documents that were given out and could not be used, as `as_json` of their tally has them."""
+        self.documents -= sum(values["bad"].values())
+        self.bad.update(values["bad"])
+        self.errors += values["errors"][: KEPT_ERRORS - len(self.errors)]
 
     def check(self) -> None:
         """Raise DataError where the source gave nothing."""

@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import time
 
+from core.config.filters import PerplexityFilter
 from core.config.phases import PrepareConfig
+from core.data.cleaning.decisions import Scorer
 from core.data.fingerprints import with_known_tokenizer
 from core.data.manifest import read_manifest
 from core.data.prepare import PreparationStopped, is_prepared, prepare
+from core.data.progress import Work
+from core.run.directory import Home
 from core.run.events import Finished, Resumed, Started, Stopped
 from core.run.session import Outcome, Session
 
 
 def run(config: PrepareConfig, session: Session) -> Outcome:
-    """Prepare the data of `config` into the run's directory; made whole or not at all.
+    """Prepare the data of `config` into the run's directory; whole or not at all.
+
+    Goes on where an earlier attempt was left.
 
     Raises: DataError, UsageError, StorageError.
     """
     begin = time.monotonic()
     session.start(Started(phase="prepare", facts={"sources": len(config.data.sources), "kind": config.data.kind}))
     if session.attempt > 1:
-        session.emit(Resumed(step=0, checkpoint="", notes=("data is made whole or not at all: begins again",)))
+        session.emit(Resumed(step=0, checkpoint="", notes=("goes on with the units that are not done yet",)))
     if not is_prepared(session.run.data):
         try:
             with session.section("preparing"):
@@ -32,12 +38,12 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
                     session.run.data,
                     seed=config.seed,
                     model_tokenizer=None,
-                    progress=session.progress,
-                    should_stop=lambda: session.leaving() is not None,
+                    work=Work(session.progress, lambda: session.leaving() is not None),
+                    language_model=lambda config: _scorer(config, session.run.home),
                 )
         except PreparationStopped:
             reason = session.leaving() or "asked"
-            session.emit(Stopped(step=0, reason=reason, message="nothing was kept; a resume begins again"))
+            session.emit(Stopped(step=0, reason=reason, message="what is done is kept; a resume goes on"))
             return reason
 
     manifest = read_manifest(session.run.data)
@@ -51,3 +57,9 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
         facts[f"{split}_tokens"] = counts.tokens
     session.emit(Finished(facts=facts))
     return "finished"
+
+
+def _scorer(config: PerplexityFilter, home: Home) -> Scorer:
+    from core.evaluation.perplexity import scorer_for  # torch, only where a filter needs it
+
+    return scorer_for(config, home)

@@ -19,6 +19,7 @@ from core.config.phases import PretrainConfig, SFTConfig
 from core.data.fingerprints import cache_key, with_known_tokenizer
 from core.data.manifest import Manifest
 from core.data.prepare import is_prepared, prepare
+from core.data.progress import Work
 from core.data.shards import verify
 from core.errors import CheckpointError, DataError, StorageError, UsageError
 from core.model.load import save_model
@@ -96,8 +97,7 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
                     folder,
                     seed=config.seed,
                     model_tokenizer=model,
-                    progress=session.progress,
-                    should_stop=should_stop,
+                    work=Work(session.progress, should_stop),
                 )
     with session.section("preparing"):
         # A token that was flipped on the disk would be trained on without a word.

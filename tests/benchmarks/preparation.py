@@ -29,6 +29,7 @@ def main() -> None:
     from core.config.data import TextData, TrainedTokenizer
     from core.config.sources import StandardLibrarySource
     from core.data.prepare import prepare
+    from core.data.progress import Work, silent
     from core.data.sources import documents
     from core.data.tally import Tally
     from core.data.tokenize import encode_documents
@@ -47,9 +48,7 @@ def main() -> None:
     tokenizer = TrainedTokenizer(kind="train", vocabulary_size=vocabulary)
     data = TextData(kind="text", sources=[source], tokenizer=tokenizer, held_out_fraction=0.0)
     texts.clear()
-    prepared = prepare(
-        data, folder / "data", seed=17, model_tokenizer=None, progress=lambda *_: None, should_stop=lambda: False
-    )
+    prepared = prepare(data, folder / "data", seed=17, model_tokenizer=None, work=Work(silent, lambda: False))
     marks.append(time.perf_counter())
     total = sum(record.text_bytes for record in prepared.manifest.sources)
     read, trained, encoded, whole = (later - earlier for earlier, later in pairwise(marks))

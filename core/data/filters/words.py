@@ -10,19 +10,21 @@ that grows with the square of its length), and letters are told by Unicode's pro
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
+from sys import intern
 
 from core.data.filters.contractions import SPLITS
 from core.data.filters.punctuation import SYMBOLS
 
 LONGEST_CHUNK = 1000
 _LONGEST_KEPT_CHUNK = 64
-_KEPT_CHUNKS = 100_000  # about 40 MB in a process
+_KEPT_CHUNKS = 100_000  # about 30 MB in a process
 
 
 @dataclass(frozen=True)
@@ -43,42 +45,41 @@ class Words:
 def words_of(text: str) -> Words:
     """Return the words of a text; several filters that look at the same text in turn share one answer."""
     chunks = text.split()
-    splits, facts = _SPLITS, _FACTS
-    if len(splits) > _KEPT_CHUNKS:
-        splits.clear()
-        facts.clear()
+    known = _KNOWN
+    if len(known) > _KEPT_CHUNKS:
+        known.clear()
     plain = characters = alphabetic = 0
     for chunk, count in Counter(chunks).items():
-        of_chunk = facts[chunk]
-        plain += count * of_chunk[0]
-        characters += count * of_chunk[1]
-        alphabetic += count * of_chunk[2]
-    return Words(list(chain.from_iterable(map(splits.__getitem__, chunks))), plain, characters, alphabetic)
+        of_chunk = known[chunk]
+        plain += count * of_chunk[1]
+        characters += count * of_chunk[2]
+        alphabetic += count * of_chunk[3]
+    words = list(chain.from_iterable(map(_FIRST, map(known.__getitem__, chunks))))
+    return Words(words, plain, characters, alphabetic)
 
 
-class _Splits(dict[str, tuple[str, ...]]):
-    def __missing__(self, chunk: str) -> tuple[str, ...]:
+_Known = tuple[tuple[str, ...], int, int, int]
+_FIRST: Callable[[_Known], tuple[str, ...]] = itemgetter(0)
+
+
+class _Chunks(dict[str, _Known]):
+    """Chunk: its words, and the three sums over them as in `Words`."""
+
+    def __missing__(self, chunk: str) -> _Known:
         if len(chunk) > LONGEST_CHUNK:
             pieces = (chunk[at : at + LONGEST_CHUNK] for at in range(0, len(chunk), LONGEST_CHUNK))
-            return tuple(chain.from_iterable(map(split_chunk, pieces)))
-        words = tuple(map(sys.intern, split_chunk(chunk)))
-        if len(chunk) <= _LONGEST_KEPT_CHUNK:
-            self[chunk] = words
-        return words
-
-
-class _Facts(dict[str, tuple[int, int, int]]):
-    def __missing__(self, chunk: str) -> tuple[int, int, int]:
-        words = _SPLITS[chunk]
+            words = tuple(chain.from_iterable(map(split_chunk, pieces)))
+        else:
+            words = tuple(map(intern, split_chunk(chunk)))
         plain = [word for word in words if not SYMBOLS.issuperset(word)]
-        facts = (len(plain), sum(map(len, plain)), sum(any(map(str.isalpha, word)) for word in words))
+        alphabetic = sum(1 for word in words if word.isalpha() or any(map(str.isalpha, word)))
+        known = (words, len(plain), sum(map(len, plain)), alphabetic)
         if len(chunk) <= _LONGEST_KEPT_CHUNK:
-            self[chunk] = facts
-        return facts
+            self[chunk] = known
+        return known
 
 
-_SPLITS = _Splits()
-_FACTS = _Facts()
+_KNOWN = _Chunks()
 
 
 def split_chunk(chunk: str) -> list[str]:
@@ -87,6 +88,10 @@ def split_chunk(chunk: str) -> list[str]:
         return list(SPLITS[chunk])
     if chunk.isalpha():
         return [chunk]
+    core, mark = chunk[:-1], chunk[-1]
+    # The commonest shape, a word and one mark, needs nothing of what follows.
+    if core.isalpha() and (mark in _LAST if mark != "." else core[-1] in _LOWER):
+        return [*SPLITS.get(core, (core,)), mark]
     before, core, after = _without_affixes(chunk)
     words = [*before, *_inner(core), *reversed(after)]
     return _joined(words) if len(words) > 1 else words
@@ -96,25 +101,54 @@ def _without_affixes(chunk: str) -> tuple[list[str], str, list[str]]:
     """Take prefixes and suffixes off, one of each in turn, until a known word or nothing more is found."""
     before: list[str] = []
     after: list[str] = []
-    size = 0
-    while chunk and len(chunk) != size and chunk not in SPLITS:
-        size = len(chunk)
-        found = _PREFIX.match(chunk)
-        start = found.end() if found else 0
+    while chunk and chunk not in SPLITS:
+        start = _prefix(chunk)
         if start and chunk[start:] in SPLITS:
             before.append(chunk[:start])
             return before, chunk[start:], after
-        found = _SUFFIX.search(chunk[start:])
-        stop = found.start() + start if found else size
-        if stop < size and chunk[:stop] in SPLITS:
+        stop = len(chunk) - _suffix(chunk[start:])
+        if stop < len(chunk) and chunk[:stop] in SPLITS:
             after.append(chunk[stop:])
             return before, chunk[:stop], after
         if start:
             before.append(chunk[:start])
-        if stop < size:
+        if stop < len(chunk):
             after.append(chunk[stop:])
+        elif not start:
+            break
         chunk = chunk[start:stop]
     return before, chunk, after
+
+
+def _prefix(chunk: str) -> int:
+    """Return how many characters the prefix of a chunk has; 0 for none."""
+    first = chunk[:1]
+    if first in _FIRST_MARKS:
+        return 1
+    if first in _RARE_FIRST and (found := _RARE_PREFIX.match(chunk)):
+        return found.end()
+    return 0
+
+
+def _suffix(chunk: str) -> int:
+    """Return how many characters the suffix of a chunk has; 0 for none."""
+    last = chunk[-1:]
+    if last in _LAST:
+        return 2 if chunk.endswith("……") else 1
+    if last == ".":
+        return _stop(chunk)
+    if last in "sS" and chunk[-2:-1] in _APOSTROPHES:
+        return 2
+    if _DIGIT.search(chunk) and (found := _UNIT.search(chunk)):
+        return len(chunk) - found.start()
+    return 0
+
+
+def _stop(chunk: str) -> int:
+    dots = len(chunk) - len(chunk.rstrip("."))
+    if dots > 1:
+        return dots
+    return 1 if _BEFORE_STOP.search(chunk[-4:]) else 0
 
 
 def _inner(chunk: str) -> list[str]:
@@ -122,7 +156,7 @@ def _inner(chunk: str) -> list[str]:
         return []
     if chunk in SPLITS:
         return list(SPLITS[chunk])
-    if chunk.isalnum() or ("." in chunk and _ADDRESS.match(chunk)):
+    if not _INFIX_MARK.search(chunk) or ("." in chunk and _ADDRESS.match(chunk)):
         return [chunk]
     words: list[str] = []
     start = 0
@@ -158,10 +192,13 @@ def _joined(words: list[str]) -> list[str]:
 # Every upper and lower case letter that is not far out stands below U+2E00.
 _UPPER = "".join(character for character in map(chr, range(0x2E00)) if character.isupper())
 _LOWER = "".join(character for character in map(chr, range(0x2E00)) if character.islower())
-_ICONS = "".join(
-    character for character in map(chr, (*range(0x10000), *range(0x1F000, 0x1FB00)))
-    if unicodedata.category(character) == "So"
-)  # fmt: skip
+_ICONS = [code for code in (*range(0x10000), *range(0x1F000, 0x1FB00)) if unicodedata.category(chr(code)) == "So"]
+# As ranges: `re` looks through single characters beyond U+FFFF one by one.
+_ICON = "".join(
+    f"{chr(run[0])}-{chr(run[-1])}"
+    for _, group in groupby(enumerate(_ICONS), key=lambda place: place[1] - place[0])
+    for run in [[code for _, code in group]]
+)
 # With the vowel signs of the scripts in which `\w` leaves them out.
 _LETTER = r"(?:[^\W\d_]|[\u0591-\u05f4\u0900-\u0963\u0966-\u09ff\u0b80-\u0cff\u0d80-\u0dff])"
 _MARKS = r"…,:;!?¿؟¡()\[\]{}<>_#*&。？！，、；：～·।،۔؛٪"
@@ -173,17 +210,26 @@ _UNITS = (
     "كم[²³]?|م[²³]?|سم[²³]?|مم[²³]?|غرام|جرام|جم|كغ|ملغ|كوب|اكواب"
 )
 
-_PREFIX = re.compile(rf"[§%=—–{_MARKS}{_QUOTES}{_CURRENCIES}{_ICONS}]|\+(?![0-9])|\.\.+|(?:US|C|A)\$")
-_SUFFIX = re.compile(
-    rf"(?:[{_MARKS}{_QUOTES}{_ICONS}—–]|……|\.\.+|['’][sS]|(?<=[0-9])(?:\+|[{_CURRENCIES}]|(?:US|C|A)\$|{_UNITS})"
-    rf"|(?<=°[FfCcKk])\.|(?<=[0-9%²\-+|{_MARKS}{_QUOTES}])\.|(?<={_LETTER})(?<![{_UPPER}])\."
-    rf"|(?<={_LETTER}{_LETTER})(?<![{_LOWER}])(?<![{_LOWER}].)\.)$"
+
+_LAST = frozenset(_MARKS.replace("\\", "") + _QUOTES + "—–").union(map(chr, _ICONS))
+_FIRST_MARKS = _LAST.union("§%=", _CURRENCIES)
+_RARE_FIRST = frozenset("+.UCA")
+_RARE_PREFIX = re.compile(r"\+(?![0-9])|\.\.+|(?:US|C|A)\$")
+_APOSTROPHES = frozenset("'’")
+_DIGIT = re.compile("[0-9]")
+_UNIT = re.compile(rf"(?<=[0-9])(?:\+|[{_CURRENCIES}]|(?:US|C|A)\$|{_UNITS})$")
+_BEFORE_STOP = re.compile(
+    rf"(?:[0-9%²\-+|{_MARKS}{_QUOTES}]|°[FfCcKk]|(?![{_UPPER}]){_LETTER}|(?:(?![{_LOWER}]){_LETTER}){{2}})\.$"
 )
+_INFIX_MARK = re.compile(rf"[.,+*^\-–—~:<>=/…{_ICON}]")
+# The mark is looked for first and what stands before it afterwards: most places fail at once.
 _INFIX = re.compile(
-    rf"\.\.+|[…{_ICONS}]|(?<=[0-9])[+\-*^](?=[0-9-])"
-    rf"|(?:(?<={_LETTER})(?<![{_UPPER}])|(?<=[{_QUOTES}]))\.(?=(?![{_LOWER}]){_LETTER}|[{_QUOTES}])"
-    rf"|(?<={_LETTER}),(?={_LETTER})"
-    rf"|(?:(?<={_LETTER})|(?<=[0-9]))(?:--|---|——|[\-–—~]|[:<>=/])(?={_LETTER})"
+    rf"\.(?:\.+|(?:(?<=[{_QUOTES}]\.)|(?<={_LETTER}\.)(?<![{_UPPER}]\.))(?=(?![{_LOWER}]){_LETTER}|[{_QUOTES}]))"
+    rf"|[…{_ICON}]|[+\-*^](?<=[0-9].)(?=[0-9-])"
+    rf"|,(?<={_LETTER},)(?={_LETTER})"
+    rf"|[\-–—~:<>=/](?:(?<={_LETTER}.)|(?<=[0-9].))(?={_LETTER})"
+    rf"|(?:--|——)(?:(?<={_LETTER}..)|(?<=[0-9]..))(?={_LETTER})"
+    rf"|---(?:(?<={_LETTER}...)|(?<=[0-9]...))(?={_LETTER})"
 )
 _HOST = r"[A-Za-z0-9\u00a1-\uffff]"
 _ADDRESS = re.compile(

@@ -2,18 +2,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from core.data.construction import under_construction
+from core.data.construction import AlreadyThereError, under_construction
+from core.data.progress import PreparationStopped
 from core.errors import DataError, StorageError, UsageError
+
+
+def never() -> bool:
+    """Go on."""
+    return False
 
 
 def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "key"
-    with under_construction(folder) as partial:
+    with under_construction(folder, should_stop=never) as partial:
         (partial / "a").write_text("a")
         assert not folder.exists()
         assert partial.stat().st_mode & 0o777 == 0o700
@@ -23,7 +31,7 @@ def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
 
 def build(folder: Path, act: Callable[[Path], object]) -> None:
     """Do something within a construction."""
-    with under_construction(folder) as partial:
+    with under_construction(folder, should_stop=never) as partial:
         act(partial)
 
 
@@ -43,24 +51,49 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_kill_left_is_removed_and_what_is_being_made_is_not(tmp_path: Path) -> None:
+def test_what_a_kill_left_is_gone_on_with_by_one_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "key"
     code = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom core.data.construction import under_construction\n"
-        "with under_construction(Path(sys.argv[1])) as partial:\n"
+        "with under_construction(Path(sys.argv[1]), should_stop=lambda: False) as partial:\n"
         "    (partial / 'a').write_text('a')\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(folder)], env={"PYTHONPATH": str(Path(__file__).parents[3])})
     (left,) = tmp_path.iterdir()
-    with under_construction(folder) as first:
-        assert not left.exists()
+    assert left.name == ".key.partial"
+    with under_construction(folder, should_stop=never) as partial:
+        assert partial == left
+        assert (partial / "a").read_text() == "a"
+        with pytest.raises(PreparationStopped), under_construction(folder, should_stop=lambda: True):
+            pass  # another process works in it
         folder.mkdir()
         (folder / "c").write_text("c")
-        with pytest.raises(UsageError, match="expected no folder"):
+        with pytest.raises(UsageError, match="expected nothing of that name"):
             build(folder, lambda second: (second / "b").write_text("b"))
-        assert first.exists()
         (folder / "c").unlink()
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_one_that_waits_hears_that_the_other_was_quicker(tmp_path: Path) -> None:
+    folder = tmp_path / "key"
+    begun, found = threading.Event(), []
+
+    def second() -> None:
+        begun.wait()
+        try:
+            build(folder, lambda partial: None)
+        except UsageError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with under_construction(folder, should_stop=never) as partial:
+        (partial / "a").write_text("a")
+        begun.set()
+        time.sleep(0.3)
+    thread.join(10)
+    assert len(found) == 1
+    assert isinstance(found[0], AlreadyThereError)
 
 
 def test_errors_of_the_disk_and_of_what_is_read_are_told_apart(tmp_path: Path) -> None:
@@ -73,6 +106,7 @@ def test_errors_of_the_disk_and_of_what_is_read_are_told_apart(tmp_path: Path) -
 def test_a_full_disk_that_a_library_reports_in_its_own_way_is_an_error_of_the_disk(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"key: File too large \(os error 27\)"):
         build(tmp_path / "key", failing(Exception("File too large (os error 27)")))
+    assert [path.name for path in tmp_path.iterdir()] == [".key.partial"]  # what was done is kept
     with pytest.raises(DataError):
         build(tmp_path / "key", failing(DataError("row 5 says: (os error 27)")))
     assert list(tmp_path.iterdir()) == []
@@ -83,7 +117,7 @@ def test_a_tokenizer_that_does_not_fit_the_disk_is_an_error_of_the_disk(tmp_path
         "import resource, signal, sys\nfrom pathlib import Path\n"
         "from core.data.construction import under_construction\nfrom core.data.tokenizer_files import train_tokenizer\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (999, 999))\n"
-        "with under_construction(Path(sys.argv[1])) as partial:\n"
+        "with under_construction(Path(sys.argv[1]), should_stop=lambda: False) as partial:\n"
         "    train_tokenizer(['abcabc'], vocabulary_size=258, folder=partial)"
     )
     found = subprocess.run(
@@ -91,4 +125,4 @@ def test_a_tokenizer_that_does_not_fit_the_disk_is_an_error_of_the_disk(tmp_path
         capture_output=True, text=True, env={"PYTHONPATH": str(Path(__file__).parents[3])},
     )  # fmt: skip
     assert "core.errors.StorageError" in found.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "key").exists()

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from core.config.data import InstructionData, TextData
+from core.data.cleaning import passes
 from core.data.construction import AlreadyThereError
-from core.data.corpus import is_held_out
 from core.data.manifest import read_manifest
 from core.data.prepare import PreparationStopped, Prepared, prepare
+from core.data.progress import Work
 from core.data.shards import TokenShards, verify
+from core.data.splits import is_held_out
 from core.data.tokenizer_files import load_tokenizer
 from core.errors import DataError, ExitCode, StorageError, UsageError
 
@@ -31,7 +33,9 @@ def silent(stage: str, done: float, total: float | None, unit: str, note: str = 
 def make(data: TextData | InstructionData, folder: Path, **options: Any) -> Prepared:
     """Prepare with nobody watching."""
     settings: dict[str, Any] = {"seed": 1, "model_tokenizer": None, "progress": silent, "should_stop": lambda: False}
-    return prepare(data, folder, **{**settings, **options})
+    settings |= options
+    work = Work(settings.pop("progress"), settings.pop("should_stop"))
+    return prepare(data, folder, work=work, **settings)
 
 
 def text_data(*sources: dict[str, Any], **fields: Any) -> TextData:
@@ -235,7 +239,7 @@ def test_a_folder_that_is_there_is_not_touched_and_the_same_one_is_taken(corpus:
     data = text_data({"kind": "files", "path": str(corpus)})
     first = make(data, tmp_path / "data")
     assert make(data, tmp_path / "data").manifest == first.manifest  # another run was quicker
-    with pytest.raises(AlreadyThereError, match="expected no folder of that name yet"):
+    with pytest.raises(AlreadyThereError, match="expected nothing of that name yet"):
         make(data, tmp_path / "data", seed=2)
     assert read_manifest(first.folder) == first.manifest
     assert [path.name for path in tmp_path.iterdir() if ".tmp-" in path.name] == []
@@ -251,38 +255,90 @@ def test_progress_names_every_stage_and_ends_with_its_total(corpus: Path, tmp_pa
         heard[stage] = (done, total)
 
     make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "data", progress=hear)
-    assert heard == {"reading": (60, 60), "training the tokenizer": (300, 300), "encoding": (60, 60)}
+    assert heard == {
+        "reading": (60, 60),
+        "training the tokenizer": (300, 300),
+        "encoding": (60, 60),
+        "writing": (60, 60),
+    }
 
 
-@pytest.mark.parametrize("calls", range(4))
-def test_a_stop_leaves_nothing(corpus: Path, tmp_path: Path, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("calls", [0, 1, 2, 5, 12, 30, 60, 100, 140, 200])
+def test_a_stop_keeps_what_is_done_and_the_next_call_gives_the_same_bytes(
+    corpus: Path, tmp_path: Path, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("core.data.progress._POLL_SECONDS", 0)
-    left = iter([False] * calls * 30)
+    data = text_data({"kind": "files", "path": str(corpus)})
+    expected = files_of(make(data, tmp_path / "expected").folder)
+    left = iter([False] * calls)
     with pytest.raises(PreparationStopped):
-        make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "data",
-             should_stop=lambda: next(left, True))  # fmt: skip
-    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+        make(data, tmp_path / "data", should_stop=lambda: next(left, True))
+    assert not (tmp_path / "data").exists()
+    again = make(data, tmp_path / "data")
+    assert files_of(again.folder) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "data", "expected"]
 
 
-def test_a_full_disk_is_a_storage_error_and_leaves_nothing(
+def test_a_unit_that_is_done_is_not_read_again(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = text_data({"kind": "files", "path": str(corpus)})
+    read: list[str] = []
+    whole = passes.documents
+
+    def documents(source: Any, tally: Any, unit: Any) -> Any:
+        if len(read) == 30:
+            raise KeyboardInterrupt
+        read.append(unit.file)
+        yield from whole(source, tally, unit)
+
+    monkeypatch.setattr(passes, "documents", documents)
+    with pytest.raises(KeyboardInterrupt):
+        make(data, tmp_path / "data")
+    first, read = read, []
+    made = make(data, tmp_path / "data")
+    assert len(first) == len(read) == 30
+    assert not set(first) & set(read)
+    assert made.manifest.sources[0].documents == 60
+
+
+def test_a_source_that_changed_between_two_attempts_is_refused(corpus: Path, tmp_path: Path) -> None:
+    data = text_data({"kind": "files", "path": str(corpus)})
+    with pytest.raises(PreparationStopped):
+        make(data, tmp_path / "data", should_stop=lambda: (tmp_path / ".data.partial/work/pass-0").exists())
+    text = (corpus / "07.txt").read_text()
+    (corpus / "07.txt").write_text(text + "one more line")
+    with pytest.raises(DataError, match=r"data.sources\[0\]: the file 07.txt changed since this preparation was begun"):
+        make(data, tmp_path / "data")
+    (corpus / "07.txt").write_text(text)
+    make(data, tmp_path / "data")
+
+
+def test_a_full_disk_is_a_storage_error_and_loses_nothing(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "data"))
 
-    monkeypatch.setattr("core.data.shards._HashedFile.write", full)
-    with pytest.raises(StorageError, match="No space left on device") as error:
-        make(text_data({"kind": "files", "path": str(corpus)}), tmp_path / "data")
+    data = text_data({"kind": "files", "path": str(corpus)})
+    with monkeypatch.context() as patch:
+        patch.setattr("core.data.shards._HashedFile.write", full)
+        with pytest.raises(StorageError, match="No space left on device") as error:
+            make(data, tmp_path / "data")
     assert error.value.exit_code == ExitCode.STORAGE
-    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+    assert not (tmp_path / "data").exists()
+    assert len(list((tmp_path / ".data.partial/work/pass-0").glob("*.json"))) == 60
+    assert make(data, tmp_path / "data").manifest.sources[0].documents == 60
 
 
-# Forks a child a moment, which kills itself when it touches the file system for the nth time; says what it left.
+# Forks a child a moment, which kills itself when it touches the file system for the nth time, and then another one,
+# which goes on; the third line of a report is how many file operations that one still had.
 KILLS = """
 import json, os, shutil, signal, sys
 from pathlib import Path
 from core.config.data import TextData
 from core.data.prepare import prepare
+from core.data.progress import Work, silent
 data, folder, points = TextData.model_validate_json(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 
 def child(last, report):
@@ -294,9 +350,11 @@ def child(last, report):
             if count == last:
                 os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(hook)
-    prepare(data, folder, seed=1, model_tokenizer=None, progress=lambda *a: None, should_stop=lambda: False)
-    os.write(report, str(count).encode())
-    os._exit(0)
+    try:
+        prepare(data, folder, seed=1, model_tokenizer=None, work=Work(silent, lambda: False))
+        os.write(report, str(count).encode())
+    finally:
+        os._exit(0)
 
 def run(last):
     read, write = os.pipe()
@@ -311,35 +369,50 @@ def run(last):
 _, total = run(0)
 shutil.rmtree(folder)
 for point in range(points):
-    last = total - point if point < points // 2 else max(1, total * (point - points // 2) // (points - points // 2))
+    last = total - point if point < points // 3 else max(1, total * (point - points // 3) // (points - points // 3))
     killed, _ = run(last)
-    names = sorted(entry.name for entry in folder.parent.iterdir())
-    print(json.dumps([last, killed, sorted(str(p.relative_to(folder)) for p in folder.rglob("*.*")), len(names)]))
-    if folder.exists():
-        folder.rename(folder.parent.parent / f"kept-{last}")
+    was_whole = folder.exists()
+    _, more = (False, 0) if was_whole else run(0)
+    print(json.dumps([last / total, killed, was_whole, more / total]))
+    folder.rename(folder.parent.parent / f"kept-{point}")
+    assert not list(folder.parent.iterdir())
 """
 
+# Two sources, filters over one document and over all of them: two passes, dropped samples, a decision.
+FILTERS = [
+    {"kind": "length", "min_characters": 90},
+    {"kind": "exact_duplicates"},
+    {"kind": "near_duplicates", "ngram": 2},
+    {"kind": "length", "min_characters": 95},
+]
 
-def test_a_kill_leaves_it_whole_or_absent(corpus: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    """Killed at 24 file operations, the last twelve among them; what is there is whole, and leftovers go next time."""
-    data = text_data({"kind": "files", "path": str(corpus)})
+
+def test_after_a_kill_at_any_moment_the_next_attempt_gives_the_same_bytes(
+    corpus: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Killed at 30 file operations, the last ten among them, and gone on with."""
+    (tmp_path / "lines.txt").write_text("".join(f"{n} is a number, and {n * n} is its square; " * 4 + "\n" for n in range(9)))
+    data = text_data(
+        {"kind": "files", "path": str(corpus)},
+        {"kind": "files", "path": str(tmp_path / "lines.txt"), "document": "line"},
+        filters=FILTERS,
+        mix={"by": "epochs"},
+    )
     expected = files_of(make(data, tmp_path / "expected").folder)
-    folder = tmp_path / "made" / "data"
+    (tmp_path / "made").mkdir()
     answer = subprocess.run(
-        [sys.executable, "-c", KILLS, data.model_dump_json(), str(folder), "24"],
+        [sys.executable, "-c", KILLS, data.model_dump_json(), str(tmp_path / "made" / "data"), "30"],
         env=environment,
         capture_output=True,
         text=True,
     )
     assert answer.returncode == 0, answer.stderr
     reports = [json.loads(line) for line in answer.stdout.splitlines()]
-    assert len(reports) == 24
-    assert all(killed for _, killed, _, _ in reports)
-    kept = list(tmp_path.glob("kept-*"))
-    assert len(kept) == sum(bool(files) for _, _, files, _ in reports)
-    assert 0 < len(kept) < 12  # the last operations come after the rename, the others before it
-    assert all(files_of(path) == expected for path in kept)
-    # A killed process leaves one folder at most, besides the whole one.
-    assert max(entries for *_, entries in reports) == 1
-    assert files_of(make(data, folder).folder) == expected
-    assert [path.name for path in folder.parent.iterdir()] == ["data"]
+    assert len(reports) == 30
+    assert all(killed for _, killed, *_ in reports)
+    assert 0 < sum(was_whole for *_, was_whole, _ in reports) < 5  # after the rename
+    for number in range(30):
+        assert files_of(tmp_path / f"kept-{number}") == expected, reports[number]
+    late = [more for at, _, was_whole, more in reports if 0.8 < at < 0.9 and not was_whole]
+    assert late
+    assert max(late) < 0.6  # what was done was not done again

@@ -1,0 +1,106 @@
+"""The tokens of all units as the shards of two splits, mixed as the configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.cleaning.plan import Plan
+from core.data.encoding import UnitTokens, read_tokens
+from core.data.manifest import SPLITS, Split, SplitRecord
+from core.data.mixing import chosen, interleaved, targets
+from core.data.progress import Work
+from core.data.shards import ShardWriter
+from core.data.sources import describe
+
+Place = tuple[int, int]
+"""A unit, and a document of it."""
+
+
+class Assembly:
+    """Writes the shards of one prepared folder from the tokens of its units.
+
+    Raises: DataError where the sources do not give what the mix takes; PreparationStopped.
+    """
+
+    def __init__(self, plan: Plan, work_folder: Path, folder: Path, vocabulary_size: int, work: Work) -> None:
+        self._plan = plan
+        self._work_folder = work_folder
+        self._folder = folder
+        self._vocabulary_size = vocabulary_size
+        self._work = work
+        self.given: dict[Split, list[tuple[int, int]]] = {split: [] for split in SPLITS}
+        """What each source gave to a split: documents, tokens."""
+
+    def write(self) -> dict[Split, SplitRecord]:
+        """Write both splits and return their records."""
+        return {split: self._write(split) for split in SPLITS}
+
+    def _write(self, split: Split) -> SplitRecord:
+        supervised = self._plan.data.kind == "instructions"
+        writer = ShardWriter(
+            self._folder, split, vocabulary_size=self._vocabulary_size, supervised=supervised
+        )
+        documents = [0] * len(self._plan.data.sources)
+        tokens = [0] * len(self._plan.data.sources)
+        read = lru_cache(maxsize=64)(lambda unit: self._read(unit, split))
+        try:
+            for done, (unit, number) in enumerate(self._order(split), start=1):
+                found = read(unit)
+                assert found is not None
+                ids, marks = found.document(number)
+                writer.add(ids, marks)
+                source = self._plan.units[unit].source
+                documents[source] += 1
+                tokens[source] += len(ids)
+                self._work.pulse("writing", done, None, "documents")
+            record = writer.close()
+        finally:
+            writer.abandon()
+        self.given[split] = list(zip(documents, tokens, strict=True))
+        return record
+
+    def _read(self, unit: int, split: Split) -> UnitTokens | None:
+        return read_tokens(self._work_folder, unit, split, self._vocabulary_size)
+
+    def _order(self, split: Split) -> Iterator[Place]:
+        if split == "held_out" or self._plan.data.mix.by == "once":
+            for unit in range(len(self._plan.units)):
+                found = self._read(unit, split)
+                for number in range(len(found.offsets) - 1 if found is not None else 0):
+                    yield unit, number
+            return
+        yield from self._mixed(split)
+
+    def _mixed(self, split: Split) -> Iterator[Place]:
+        data = self._plan.data
+        places = [self._places(source, split) for source in range(len(data.sources))]
+        lengths = [found[:, 2] for found in places]
+        wanted = targets(
+            data.mix,
+            [source.share for source in data.sources],
+            [int(found.sum()) for found in lengths],
+            [describe(source, number) for number, source in enumerate(data.sources)],
+        )
+        choices = [
+            chosen(found, tokens, self._plan.seed + number)
+            for number, (found, tokens) in enumerate(zip(lengths, wanted, strict=True))
+        ]
+        for source, document in interleaved(choices, lengths):
+            unit, number, _ = places[source][document]
+            yield int(unit), int(number)
+
+    def _places(self, source: int, split: Split) -> NDArray[np.int64]:
+        """Return unit, number and length in tokens of every document of a source. Shape: (documents, 3)."""
+        parts = [np.zeros((0, 3), dtype=np.int64)]
+        for unit, planned in enumerate(self._plan.units):
+            found = self._read(unit, split) if planned.source == source else None
+            if found is not None:
+                lengths = np.diff(found.offsets.astype(np.int64))
+                numbers = np.arange(len(lengths), dtype=np.int64)
+                parts.append(np.stack([np.full_like(numbers, unit), numbers, lengths], axis=1))
+        return np.concatenate(parts)

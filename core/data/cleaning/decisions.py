@@ -1,0 +1,160 @@
+"""Which documents a filter over the whole corpus drops, decided once between two passes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from core.config.filters import (
+    ExactDuplicatesFilter,
+    Filter,
+    NearDuplicatesFilter,
+    NgramPerplexityFilter,
+    PerplexityFilter,
+)
+from core.data.cleaning.plan import read_plan
+from core.data.cleaning.steps import text_of
+from core.data.cleaning.unit_files import UnitFiles
+from core.data.construction import write_whole
+from core.data.duplicates import EXACT_WIDTH, first_of_group
+from core.data.filters.verdict import Dropped
+from core.data.formats import loaded
+from core.data.progress import Work
+
+Scorer = Callable[[Sequence[str]], NDArray[np.float64]]
+"""Perplexities of some texts, NaN where a text has nothing to score. Shape: (texts,)."""
+Scorers = Callable[[PerplexityFilter | NgramPerplexityFilter], Scorer]
+
+_TEXTS_AT_ONCE = 256
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: str
+    offsets: list[int]
+    """The number of the first document of each unit over the whole corpus, and the number of all."""
+    threshold: float | None
+
+
+class Decision:
+    """The decision of one pass."""
+
+    def __init__(self, folder: Path, record: _Record) -> None:
+        self.threshold = record.threshold
+        self._folder = folder
+        self._kind = record.kind
+        self._offsets = record.offsets
+        total = record.offsets[-1]
+        self._values = (
+            np.memmap(folder / "decision.values", dtype="<f8", mode="r") if total else np.zeros(0, dtype=np.float64)
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Decision:
+        """Return the decision of the pass in `folder`."""
+        return _read(folder)
+
+    def rule(self, unit: int, index: int) -> str | None:
+        """Return the rule that drops a document of a unit, None where it stays."""
+        number = self._offsets[unit] + index
+        value = float(self._values[number])
+        if self.threshold is None:
+            return f"{self._kind}.duplicate" if value != number else None
+        if np.isnan(value):
+            return f"{self._kind}.unscored"
+        return f"{self._kind}.too_high" if value > self.threshold else None
+
+    def verdict(self, unit: int, index: int) -> Dropped | None:
+        """Return what drops a document of a unit, with its value; None where it stays."""
+        rule = self.rule(unit, index)
+        if rule is None:
+            return None
+        value = float(self._values[self._offsets[unit] + index])
+        if self.threshold is None:
+            return Dropped(rule, f"as {self._place(int(value))}")
+        return Dropped(rule, f"{value:.6g} > {self.threshold:.6g}")
+
+    def _place(self, number: int) -> str:
+        unit = bisect_right(self._offsets, number) - 1
+        return UnitFiles(self._folder, unit).item(number - self._offsets[unit]).place
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path) -> Decision:
+    return Decision(folder, _Record.model_validate_json((folder / "decision.json").read_bytes()))
+
+
+def decide(folder: Path, config: Filter, plan_folder: Path, scorers: Scorers, work: Work) -> None:
+    """Make the decision that ends the pass in `folder`; nothing where it is made.
+
+    Raises: UsageError, DataError where a model cannot be used; PreparationStopped; OSError.
+    """
+    target = folder / "decision.json"
+    if target.is_file():
+        return
+    plan = read_plan(plan_folder)
+    units = [UnitFiles(folder, number) for number in range(len(plan.units))]
+    offsets = [0]
+    for files in units:
+        offsets.append(offsets[-1] + files.record().items)
+    limit: float | None = None
+    match config:
+        case ExactDuplicatesFilter() | NearDuplicatesFilter():
+            values = _first_ones(folder, config, units, offsets[-1])
+        case PerplexityFilter() | NgramPerplexityFilter():
+            values = _scores(units, config, scorers, plan.data.kind == "text", work)
+            from core.data.ngram_perplexity import threshold
+
+            limit = threshold(values, maximum=config.max_perplexity, percentile=config.percentile)
+        case _:
+            raise ValueError(f"{config.kind} looks at one document")
+    write_whole(folder / "decision.values", values.astype("<f8").tobytes())
+    record = _Record(kind=config.kind, offsets=offsets, threshold=limit)
+    write_whole(target, record.model_dump_json().encode())
+
+
+def _first_ones(
+    folder: Path, config: ExactDuplicatesFilter | NearDuplicatesFilter, units: list[UnitFiles], total: int
+) -> NDArray[np.float64]:
+    columns, width = (1, EXACT_WIDTH) if isinstance(config, ExactDuplicatesFilter) else (config.bands, 1)
+    keys = [files.path("keys") for files in units]
+    path = first_of_group(keys, columns=columns, total=total, folder=folder / "grouping", width=width)
+    # A float64 tells document numbers apart up to 2^53.
+    first = np.fromfile(path, dtype="<i8").astype(np.float64)
+    path.unlink()
+    return first
+
+
+def _scores(
+    units: list[UnitFiles],
+    config: PerplexityFilter | NgramPerplexityFilter,
+    scorers: Scorers,
+    is_text: bool,
+    work: Work,
+) -> NDArray[np.float64]:
+    scorer: Scorer | None = None
+    done = 0
+    total = sum(files.record().items for files in units)
+    for files in units:
+        count = files.record().items
+        if not files.path("scores").is_file():
+            scorer = scorer or scorers(config)
+            scores: list[NDArray[np.float64]] = []
+            texts: list[str] = []
+            for number, item in enumerate(files.items(), start=1):
+                texts.append(item.payload if is_text else text_of(loaded(item.payload)))
+                if len(texts) == _TEXTS_AT_ONCE or number == count:
+                    scores.append(scorer(texts))
+                    texts = []
+                    work.pulse("scoring", done + number, total, "documents")
+            write_whole(files.path("scores"), np.concatenate(scores).astype("<f8").tobytes() if scores else b"")
+        done += count
+    work.stage_ends("scoring", total, "documents")
+    return np.concatenate([np.fromfile(files.path("scores"), dtype="<f8") for files in units])

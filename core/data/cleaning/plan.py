@@ -1,0 +1,196 @@
+"""What is to be cleaned: the units of all sources, written down once so that every process works by the same list."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.config.data import InstructionData, RowFormat, TextData
+from core.config.sources import Columns, Source
+from core.data.construction import write_whole
+from core.data.fingerprints import source_file_records
+from core.data.formats import detect, needs_whole_files
+from core.data.manifest import SourceFileRecord
+from core.data.progress import Work
+from core.data.sources import Unit, describe, rows, source_files, units_of
+from core.data.tally import Tally
+from core.errors import DataError
+
+VERSION = 1
+UNIT_BYTES = 64 * 2**20
+_ROWS_TO_DETECT = 100
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FileState(_Record):
+    """What tells at a glance that a file was changed."""
+
+    path: str
+    bytes: int
+    modified_ns: int
+
+
+class PlannedUnit(_Record):
+    """A `Unit` in JSON."""
+
+    source: int
+    file: str
+    start: int
+    stop: int | None
+
+    @property
+    def unit(self) -> Unit:
+        """The unit."""
+        return Unit(self.source, self.file, self.start, self.stop)
+
+
+class Plan(_Record):
+    """The content of plan.json."""
+
+    version: int
+    seed: int
+    data: Annotated[TextData | InstructionData, Field(discriminator="kind")]
+    formats: list[RowFormat | None]
+    """What the rows of each source look like; None for documents."""
+    files: list[list[SourceFileRecord]]
+    """The files of each source and what told their content."""
+    states: list[FileState]
+    units: list[PlannedUnit]
+
+    def tallies(self) -> list[Tally]:
+        """Return an empty tally for each source."""
+        return [
+            Tally(describe(source, number), self.data.max_bad_rows) for number, source in enumerate(self.data.sources)
+        ]
+
+    def bytes_of(self, number: int) -> int:
+        """Return the size of a unit in bytes of its file, 0 where nobody knows it."""
+        unit = self.units[number]
+        if not unit.file or not Path(unit.file).is_file():
+            return 0
+        size = Path(unit.file).stat().st_size
+        is_range_of_bytes = unit.start or unit.stop is not None
+        if is_range_of_bytes and not unit.file.endswith(".parquet"):
+            return min(unit.stop or size, size) - unit.start
+        return size
+
+
+    def digest(self) -> str:
+        """Return what is another one whenever the settings or the content of the sources are."""
+        return hashlib.sha256(json.dumps(_content(self), sort_keys=True).encode()).hexdigest()
+
+
+def make_plan(data: TextData | InstructionData, seed: int, work: Work) -> Plan:
+    """Return the plan for some sources as they are now.
+
+    Raises: UsageError, DataError where a source is not there or of no known format; PreparationStopped.
+    """
+    states = file_states(data.sources)
+    formats = [_format(data, source, number) for number, source in enumerate(data.sources)]
+    units = [
+        PlannedUnit(source=unit.source, file=unit.file, start=unit.start, stop=unit.stop)
+        for number, (source, shape) in enumerate(zip(data.sources, formats, strict=True))
+        for unit in units_of(source, number, split_bytes=_split_bytes(shape))
+    ]
+    return Plan(
+        version=VERSION,
+        seed=seed,
+        data=data,
+        formats=formats,
+        files=[source_file_records(source, work) for source in data.sources],
+        states=states,
+        units=units,
+    )
+
+
+def file_states(sources: list[Source]) -> list[FileState]:
+    """Return size and time of change of every file of the sources."""
+    paths = [path for source in sources for path in source_files(source)]
+    return [
+        FileState(path=str(path), bytes=(status := path.stat()).st_size, modified_ns=status.st_mtime_ns)
+        for path in paths
+    ]
+
+
+def columns_of(source: Source) -> Columns:
+    """Return which column of a source holds what."""
+    return getattr(source, "columns", Columns())
+
+
+def begin(folder: Path, plan: Plan) -> None:
+    """Write the plan into a folder; where one is there, it must be the same but for where the sources lie.
+
+    Raises: DataError where the sources or the settings are not those of the plan that is there.
+    """
+    path = folder / "plan.json"
+    if path.is_file() and _content(earlier := read_plan(folder)) != _content(plan):
+        raise DataError(
+            f"{_difference(earlier, plan)} since this preparation was begun",
+            hint=f"Put it back and resume, or start a new run. (What was done so far lies in {folder}.)",
+        )
+    write_whole(path, plan.model_dump_json().encode())  # the same files may lie elsewhere now
+    read_plan.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def read_plan(folder: Path) -> Plan:
+    """Return the plan of a folder.
+
+    Raises: DataError where it is of another version.
+    """
+    path = folder / "plan.json"
+    try:
+        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise DataError(
+            f"{path}: expected a plan of version {VERSION}, found: {error.errors()[0]['msg']}",
+            hint="It was begun by another version of Footplate: delete the folder and begin again.",
+        ) from error
+
+
+def _format(data: TextData | InstructionData, source: Source, number: int) -> RowFormat | None:
+    if isinstance(data, TextData):
+        return None
+    if data.format != "auto":
+        return data.format
+    tally = Tally(describe(source, number), data.max_bad_rows)
+    first = list(islice(rows(source, tally), _ROWS_TO_DETECT))
+    if not first:
+        tally.check()
+    return detect(first, columns_of(source), tally.source)
+
+
+def _split_bytes(shape: RowFormat | None) -> int | None:
+    """Return how large a unit may be; None where a conversation reaches over the rows of a whole file."""
+    return None if shape is not None and needs_whole_files(shape) else UNIT_BYTES
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    values = plan.model_dump(mode="json", exclude={"states", "units"})
+    for source in values["data"]["sources"]:
+        source.pop("path", None)
+    return values
+
+
+def _difference(earlier: Plan, plan: Plan) -> str:
+    if earlier.version != plan.version:
+        return f"the version of the plan changed from {earlier.version} to {plan.version}"
+    before = {(number, file.name): file for number, files in enumerate(earlier.files) for file in files}
+    now = {(number, file.name): file for number, files in enumerate(plan.files) for file in files}
+    for key in [*before, *now]:
+        if key not in now:
+            return f"data.sources[{key[0]}]: the file {key[1]} is gone"
+        if key not in before:
+            return f"data.sources[{key[0]}]: the file {key[1]} is new"
+        if before[key] != now[key]:
+            return f"data.sources[{key[0]}]: the file {key[1]} changed"
+    return "the settings changed"

@@ -1,0 +1,105 @@
+"""Which of the ways to write records as JSON a file has: a value a line, an array, an object of records, SQuAD."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+from core.data import signs
+from core.data.readers.json_window import Window
+from core.data.readers.lines import MAX_LINE_BYTES
+from core.data.readers.opening import logical_name, opened
+from core.data.tally import RowError, show
+from core.errors import DataError
+
+Shape = Literal["json_lines", "json_array", "json_object", "squad"]
+
+_CHUNK = 2**20
+_MOST_MEMBERS = 50
+# Keys under which people keep the list of their records.
+_LISTS = frozenset({
+    "data", "rows", "records", "examples", "items", "instances", "samples", "questions", "train", "test", "validation",
+    "valid", "dev", "dataset",
+})  # fmt: skip
+
+
+def json_shape(path: Path, head: bytes) -> Shape:
+    """Return how a JSON file that begins with `head` has its records.
+
+    Raises: DataError where it has none, or is a registry of data sets.
+    """
+    text = head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip()
+    if text.startswith("["):
+        # A line may be an array too, but then no line is a row: such a file is meant as one array.
+        return "json_array"
+    if not text.startswith("{"):
+        return "json_lines"
+    name = logical_name(path).lower()
+    first, _, _ = text.partition("\n")
+    follows = "" if first.strip() == "{" else _second_line(path)
+    if follows == "{" or (name.endswith("l") and first.strip() != "{") or (follows and is_object(first)):
+        return "json_lines"
+    if signs.is_registry(text) or name == "dataset_info.json":
+        raise _no_records(path, "a registry, which names data sets", "Point at a file that it names.")
+    return _of_object(path, head, text, alone=not follows and first.strip() != "{")
+
+
+def _of_object(path: Path, head: bytes, text: str, *, alone: bool) -> Shape:
+    """Return the shape of a file that is one object; `alone`: all of it stands on one line."""
+    if signs.is_squad(text):
+        return "squad"
+    kinds = _members(path, head)
+    is_list = any(kind == "[" and key.lower() in _LISTS for key, kind in kinds.items())
+    if is_list or (kinds and set(kinds.values()) == {"{"}):
+        return "json_object"
+    if alone:
+        return "json_lines"
+    shown = ", ".join(map(show, list(kinds)[:10])) or "none that can be read"
+    raise _no_records(
+        path, f"one JSON object with the keys: {shown}", "Write one record a line, or a list of records."
+    )
+
+
+def _members(path: Path, head: bytes) -> dict[str, str]:
+    """Return the first keys of the object that a file begins with, each with the first character of its value."""
+    window = Window(BytesIO(head), path)
+    kinds: dict[str, str] = {}
+    try:
+        for key, _ in window.members():
+            kinds[key] = window.peek()
+            if len(kinds) == _MOST_MEMBERS:
+                break
+            window.next_value()
+    except (DataError, RowError):  # the object goes on beyond the head, or is broken: its reader will say so
+        pass
+    return kinds
+
+
+def is_object(line: str) -> bool:
+    """Whether a line is one JSON object."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _second_line(path: Path) -> str:
+    """Return the first character that stands after the first line, "" where there is none."""
+    with opened(path) as file:
+        looked_at = 0
+        after_line = False
+        while looked_at < MAX_LINE_BYTES and (chunk := file.read(_CHUNK)):
+            looked_at += len(chunk)
+            if not after_line:
+                chunk = chunk.lstrip() if looked_at == len(chunk) else chunk
+                before, newline, chunk = chunk.partition(b"\n")
+                after_line = bool(newline)
+            if after_line and (rest := chunk.lstrip()):
+                return rest[:1].decode("latin-1")
+    return ""
+
+
+def _no_records(path: Path, found: str, hint: str) -> DataError:
+    return DataError(f"{path}: expected a data set, found {found}", hint=hint)

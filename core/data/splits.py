@@ -1,0 +1,27 @@
+"""The two splits of a corpus."""
+
+from __future__ import annotations
+
+import hashlib
+
+from core.data.manifest import Split
+from core.errors import DataError
+
+
+def is_held_out(text: str, *, seed: int, fraction: float) -> bool:
+    """Whether a document belongs to the held-out split: its hash decides, so that equal texts stay together."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8, salt=seed.to_bytes(16, "little")).digest()
+    return int.from_bytes(digest, "little") < fraction * 2**64
+
+
+def check_splits(documents: dict[Split, int], fraction: float) -> None:
+    """Raise DataError where a split that is to have documents has none."""
+    for split, count in documents.items():
+        if not count and (split == "train" or fraction > 0):
+            word = "to train on" if split == "train" else "held out for evaluation"
+            raise DataError(
+                f"expected documents {word}, found none among {sum(documents.values())} "
+                f"(data.held_out_fraction: {fraction:g})",
+                hint="Give more documents, cut them smaller (document: line or paragraph), loosen the filters, or set "
+                "another held_out_fraction; 0 holds nothing out.",
+            )
