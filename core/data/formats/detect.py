@@ -91,10 +91,12 @@ def _is_ranked(values: Values, columns: Columns) -> bool:
 
 
 def _is_mapped(values: Values, columns: Columns) -> bool:
-    """Whether the configuration names both sides: then no other format is looked for."""
-    if not columns.prompt or not columns.response:
+    """Whether the configuration names both sides: then nothing else of the row is looked at."""
+    if not columns.prompt or not columns.response or columns.messages or columns.chosen or columns.label:
         return False
-    return has(values, (columns.prompt,)) and columns.response in values
+    answer = lookup(values, (columns.response,))
+    several = isinstance(answer, list) and all(isinstance(one, str) for one in answer)
+    return has(values, (columns.prompt,)) and answer is not None and not several
 
 
 def _is_pair(shape: PairFormat) -> Callable[[Values, Columns], bool]:
@@ -114,10 +116,11 @@ def _is_pair(shape: PairFormat) -> Callable[[Values, Columns], bool]:
 def _is_prompts(values: Values, columns: Columns) -> bool:
     turns = values.get("turns")
     several = isinstance(turns, list) and bool(turns) and all(isinstance(turn, str) for turn in turns)
-    return several or has(values, names(columns.prompt, "prompt", "instruction"))
+    return not columns.response and (several or has(values, names(columns.prompt, "prompt", "instruction")))
 
 
 _FITS: tuple[tuple[RowFormat, Callable[[Values, Columns], bool]], ...] = (
+    ("prompt_completion", _is_mapped),
     ("judged", _is_judged),
     ("transcript_pair", _is_transcript_pair),
     ("preference", _is_preference),
@@ -126,7 +129,6 @@ _FITS: tuple[tuple[RowFormat, Callable[[Values, Columns], bool]], ...] = (
     ("messages", _is_messages),
     ("sharegpt", _is_sharegpt),
     ("ranked", _is_ranked),
-    ("prompt_completion", _is_mapped),
     ("alpaca", _is_pair("alpaca")),
     ("dolly", _is_pair("dolly")),
     ("prompt_completion", _is_pair("prompt_completion")),

@@ -46,8 +46,8 @@ def conversations(
     if shape in _WORDS:
         raise DataError(
             f"{tally.source}: expected instructions with their responses, found {_WORDS[shape]} ({shape})",
-            hint="Such rows train a reward model or a policy. For fine-tuning name the columns to learn from, such "
-            "as columns: {prompt: prompt, response: chosen}, and set format: prompt_completion.",
+            hint="Such rows train a reward model or a policy. For fine-tuning on a part of them name it in the source, "
+            "such as columns: {prompt: prompt, response: chosen}, with format: auto.",
         )
     for place, item in canonical(stream, shape, columns, tally):
         assert isinstance(item, Conversation)

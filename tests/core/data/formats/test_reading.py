@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from core.config.data import RowFormat
+from core.config.sources import Columns
+from core.data.formats import Conversation, Turn, conversations, loaded, needs_whole_files
+from core.data.rows import Row
+from core.data.tally import Tally
+from core.errors import DataError
+
+
+def test_a_conversation_survives_being_written() -> None:
+    turns = (Turn("system", "ü\n"), Turn("user", '"', "in"), Turn("assistant", "\u2028", supervised=False))
+    assert loaded(Conversation(turns).dumped()) == Conversation(turns)
+
+
+def test_bad_rows_are_counted_with_their_places_and_the_others_come_out() -> None:
+    stream = [Row({"instruction": "a", "output": "b"}, "f:1"), Row({"instruction": "a"}, "f:2"), Row({}, "f:3")]
+    tally = Tally("s", 1.0, rows=3)
+    found = list(conversations(stream, "alpaca", Columns(), tally))
+    assert found == [("f:1", Conversation((Turn("user", "a"), Turn("assistant", "b"))))]
+    assert tally.bad == {"format": 2}
+    assert [error.split(" ")[0] for error in tally.errors] == ["f:2:", "f:3:"]
+    assert tally.documents == 0
+
+
+def test_rows_are_read_as_a_stream() -> None:
+    def rows() -> Iterator[Row]:
+        yield Row({"instruction": "a", "output": "b"}, "f:1")
+        raise AssertionError("read too far")
+
+    stream = conversations(rows(), "alpaca", Columns(), Tally("s", 1.0))
+    assert next(stream)[0] == "f:1"
+
+
+@pytest.mark.parametrize(
+    ("shape", "row", "words"),
+    [
+        ("preference", {"prompt": "q", "chosen": "a", "rejected": "b"}, "pairs of a chosen and a rejected answer"),
+        ("transcript_pair", {}, "pairs of a chosen and a rejected dialogue"),
+        ("ranked", {}, "ranked answers"),
+        ("judged", {}, "answers judged good or bad"),
+        ("prompts", {}, "prompts without answers"),
+    ],
+)
+def test_what_is_no_conversation_is_refused_in_words(shape: RowFormat, row: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=f"found {words}") as error:
+        list(conversations([Row(row, "f:1")], shape, Columns(), Tally("s", 1.0)))
+    assert shape in str(error.value)
+    assert "chosen" in (error.value.hint or "")
+
+
+def test_only_flat_messages_need_whole_files() -> None:
+    assert needs_whole_files("openassistant_messages")
+    assert not needs_whole_files("openassistant_tree")
+    assert not needs_whole_files("alpaca")
