@@ -59,7 +59,9 @@ def listing(source: CodeSource) -> list[CodeFile]:
     if folder.is_file():
         found = [CodeFile(folder.name, folder.stat().st_size)]
     elif repository is not None:
-        found = [CodeFile(entry.path, entry.size, entry.name, _MODES.get(entry.mode, "")) for entry in entries(repository)]
+        found = [
+            CodeFile(entry.path, entry.size, entry.name, _MODES.get(entry.mode, "")) for entry in entries(repository)
+        ]
     else:
         found = list(_walked(folder))
     return [file if file.left_out else _judged(file, source) for file in found]

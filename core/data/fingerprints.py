@@ -14,9 +14,9 @@ import tokenizers
 
 from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
 from core.config.sources import HubSource, Source, StandardLibrarySource
+from core.data.folders import library_folder
 from core.data.manifest import VERSION, SourceFileRecord
 from core.data.progress import Work, silent
-from core.data.read_files import library_folder
 from core.data.sources import source_files
 from core.data.tokenizer_files import TOKENIZER_FILES, locate_tokenizer
 from core.errors import UsageError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from core.errors import DataError
 
 Shape = Literal["json_lines", "json_array", "json_object", "squad"]
 
+_HEAD_BYTES = 64 * 2**10
 _CHUNK = 2**20
 _MOST_MEMBERS = 50
 # Keys under which people keep the list of their records.
@@ -46,6 +48,18 @@ def json_shape(path: Path, head: bytes) -> Shape:
     return _of_object(path, head, text, alone=not follows and first.strip() != "{")
 
 
+def shape_of(path: Path) -> Shape:
+    """Return how a file that is known to be JSON has its records.
+
+    Raises: DataError as `json_shape`, where it is UTF-16, and where it cannot be read or decompressed.
+    """
+    with opened(path) as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path}: expected UTF-8, found UTF-16", hint="Convert the file to UTF-8.")
+    return json_shape(path, head)
+
+
 def _of_object(path: Path, head: bytes, text: str, *, alone: bool) -> Shape:
     """Return the shape of a file that is one object; `alone`: all of it stands on one line."""
     if signs.is_squad(text):
@@ -57,9 +71,7 @@ def _of_object(path: Path, head: bytes, text: str, *, alone: bool) -> Shape:
     if alone:
         return "json_lines"
     shown = ", ".join(map(show, list(kinds)[:10])) or "none that can be read"
-    raise _no_records(
-        path, f"one JSON object with the keys: {shown}", "Write one record a line, or a list of records."
-    )
+    raise _no_records(path, f"one JSON object with the keys: {shown}", "Write one record a line, or a list of records.")
 
 
 def _members(path: Path, head: bytes) -> dict[str, str]:

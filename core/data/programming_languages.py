@@ -53,7 +53,7 @@ def _patterns() -> tuple[tuple[str, str], ...]:
 @cache
 def _table() -> tuple[dict[str, str], dict[str, str], tuple[tuple[str, str], ...]]:
     """Return languages by whole name, by suffix, and by what is left of the patterns."""
-    from pygments.lexers import get_all_lexers
+    from pygments.lexers import get_all_lexers  # type: ignore[import-untyped]
 
     names: dict[str, str] = {}
     suffixes: dict[str, str] = {}

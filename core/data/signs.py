@@ -18,10 +18,15 @@ _BINARY = (
     (0, b"Obj\x01", "an Avro file"), (0, b"\x89HDF", "an HDF5 file"), (0, b"\x04\x22\x4d\x18", "an LZ4 file"),
 )  # fmt: skip
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_PATH = re.compile(r"(?:\w+://)?[^\s{}<>\"']+\.(?:warc|wet|wat|paths|parquet|jsonl?|csv|tsv|txt|gz|bz2|zst|xml|arrow)")
+_PATH = re.compile(
+    r"(?:\w+://)?[^\s{}<>\"']+\.(?:warc|wet|wat|paths|parquet|jsonl?|csv|tsv|txt|gz|bz2|zst|xml|arrow)\b"
+    r"[\w.\-/?=&%]*"
+)
 _LABEL = re.compile(r"[+-]?\d{1,6}")
 _GUTENBERG = re.compile(r"\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG|\*END\*? ?THE SMALL PRINT", re.IGNORECASE)
-_PROLOGUE = re.compile(r"\A\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE(?:\[.*?\]|[^\[>])*>\s*)*", re.DOTALL | re.IGNORECASE)
+_PROLOGUE = re.compile(
+    r"\A\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE(?:\[.*?\]|[^\[>])*>\s*)*", re.DOTALL | re.IGNORECASE
+)
 _ROOT = re.compile(r"<(?:[\w.-]+:)?(?P<name>[\w.-]+)")
 _ROOTS: dict[str, Container] = {
     "mediawiki": "mediawiki",
@@ -80,7 +85,7 @@ def is_wet(head: bytes) -> bool:
 
 def is_path_list(lines: Sequence[str]) -> bool:
     """Whether every line is nothing but the name of a data file."""
-    return bool(lines) and all(_PATH.fullmatch(line) or "/" in line and _PATH.match(line) for line in lines)
+    return bool(lines) and all(_PATH.fullmatch(line) for line in lines)
 
 
 def is_label_list(lines: Sequence[str]) -> bool:

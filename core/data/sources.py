@@ -1,18 +1,19 @@
 """Documents and rows of every kind of source, with a place for messages and the bad ones counted.
 
-`documents` yields text for next-token prediction, `rows` yields objects for fine-tuning. Both read one source as a
-stream; nothing is held but the row at hand.
+`documents` yields text for next-token prediction, `rows` yields objects for fine-tuning. Both read one source, or one
+unit of it, as a stream; nothing is held but the row at hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 from core.config.sources import (
     CodeSource,
+    Container,
     FilesSource,
     HubSource,
     JSONSource,
@@ -21,14 +22,23 @@ from core.config.sources import (
     Source,
     StandardLibrarySource,
 )
-from core.data.read_files import existing, files_below, files_of, library_files, read_documents
-from core.data.read_json import read_objects
-from core.data.read_tables import read_hub, read_parquet
+from core.data.code_files import code_paths, code_spans, read_code
+from core.data.containers import TEXT_CONTAINERS, read_container
+from core.data.folders import existing, files_below, files_of, library_files
+from core.data.json_shapes import shape_of
+from core.data.path_files import container_of, list_files
+from core.data.readers.hub import read_hub
+from core.data.readers.lines import WHOLE, Span
+from core.data.readers.opening import compression_of
+from core.data.readers.parquet import row_group_spans
+from core.data.readers.text_files import read_file, read_text
 from core.data.rows import Row
-from core.data.tally import RowError, Tally, show
+from core.data.tally import RowError, Tally
+from core.data.text_columns import text_column, text_of
 from core.errors import DataError, UsageError
 
-_JSON_NAMES = ["*.jsonl", "*.json", "*.jsonl.gz", "*.json.gz"]
+_JSON_NAMES = [f"*.{kind}{end}" for kind in ("jsonl", "json") for end in ("", ".gz", ".bz2", ".zst")]
+Choose = Callable[[Sequence[str]], list[str]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class Unit:
     """A part of a source that is read on its own, so that several processes can share a source.
 
     `file` is "" for a dataset on the hub. From `start` up to `stop` (None: the end): bytes of a file of lines, of which
-    those lines belong to the unit that begin there; row groups of a Parquet file.
+    those lines belong to the unit that begin there; row groups of a Parquet file; files of a folder of code.
     """
 
     source: int
@@ -52,13 +62,32 @@ class Unit:
     start: int = 0
     stop: int | None = None
 
+    @property
+    def span(self) -> Span:
+        """The part of the file."""
+        return Span(self.start, self.stop)
+
 
 def units_of(source: Source, number: int, *, split_bytes: int | None = None) -> list[Unit]:
     """Return the units of the `number`th source, in the order of its records.
 
-    With `split_bytes`, files in which a record can be found from the middle are cut into parts of about so many bytes.
+    With `split_bytes`, files in which a record can be found from the middle are cut into parts of about so many bytes:
+    plain files of JSON lines or of one document a line, Parquet files, folders of code.
+
+    Raises: UsageError where the source is not there; DataError where it is of another shape.
     """
-    return [Unit(number, str(path)) for path in source_files(source)] or [Unit(number, "")]
+    match source:
+        case HubSource():
+            return [Unit(number, "")]
+        case CodeSource():
+            spans = [WHOLE] if split_bytes is None else code_spans(source, split_bytes)
+            return [Unit(number, source.path, span.start, span.stop) for span in spans]
+        case _:
+            return [
+                Unit(number, str(path), span.start, span.stop)
+                for path in source_files(source)
+                for span in _spans(source, path, split_bytes)
+            ]
 
 
 def documents(source: Source, tally: Tally, unit: Unit | None = None) -> Iterator[Document]:
@@ -66,19 +95,20 @@ def documents(source: Source, tally: Tally, unit: Unit | None = None) -> Iterato
 
     Raises: UsageError where the source is not there; DataError where it is of another shape.
     """
-    for place, text in _texts(source, tally, unit):
-        if not text.strip():
-            tally.empty += 1
-            tally.rows -= 1
-            continue
+    column = _stated_column(source)
+    for row in _records(source, tally, unit, lambda names: [text_column(names, column, tally.source)]):
         try:
+            text = text_of(row.values, column)
+            if not text.strip():
+                tally.empty += 1
+                continue
             size = _encoded_bytes(text)
         except RowError as error:
-            tally.refuse(place, error)
+            tally.refuse(row.place, error)
             continue
         tally.documents += 1
         tally.text_bytes += size
-        yield Document(text, place)
+        yield Document(text, row.place)
 
 
 def rows(source: Source, tally: Tally, unit: Unit | None = None) -> Iterator[Row]:
@@ -86,12 +116,22 @@ def rows(source: Source, tally: Tally, unit: Unit | None = None) -> Iterator[Row
 
     Raises: UsageError where the source is not there or has no rows; DataError where it is of another shape.
     """
-    for place, values in _objects(source, None, tally, unit):
-        yield Row(values, place)
+    match source:
+        case StandardLibrarySource() | FilesSource() | CodeSource():
+            raise _no_rows(tally.source, "a source of plain text")
+        case PathSource():
+            for path in _files(source, unit):
+                if (container := container_of(source, path)) in TEXT_CONTAINERS:
+                    raise _no_rows(f"{tally.source}: {path}", f"plain text ({container})")
+                yield from read_container(path, container, tally, span=_span(unit))
+        case JSONSource() | ParquetSource() | HubSource():
+            yield from _records(source, tally, unit, list)
+        case _:
+            assert_never(source)
 
 
 def source_files(source: Source) -> list[Path]:
-    """Return the files that a source reads, in order; [] for one on the hub.
+    """Return the files that a source reads, in order; [] for one on the hub. Of a git repository: what names HEAD.
 
     Raises: UsageError where the path does not exist; DataError where no file of a folder matches.
     """
@@ -104,8 +144,10 @@ def source_files(source: Source) -> list[Path]:
             return _matching(source.path, _JSON_NAMES)
         case ParquetSource():
             return _matching(source.path, ["*.parquet"])
-        case PathSource() | CodeSource():
-            raise NotImplementedError
+        case PathSource():
+            return [file.path for file in list_files(source).known]
+        case CodeSource():
+            return code_paths(source)
         case HubSource():
             local = Path(source.name).expanduser()
             return files_below(local, ["*"], []) if local.is_dir() else []
@@ -127,71 +169,6 @@ def describe(source: Source, number: int) -> str:
     return f"data.sources[{number}] ({source.kind}{what})"
 
 
-def _files(source: Source, unit: Unit | None) -> list[Path]:
-    return source_files(source) if unit is None else [Path(unit.file)]
-
-
-def _texts(source: Source, tally: Tally, unit: Unit | None) -> Iterator[tuple[str, str]]:
-    match source:
-        case StandardLibrarySource():
-            for path in _files(source, unit):
-                yield from read_documents(path, "file", tally)
-        case FilesSource():
-            for path in _files(source, unit):
-                yield from read_documents(path, source.document, tally)
-        case CodeSource():
-            raise NotImplementedError
-        case JSONSource() | ParquetSource() | HubSource() | PathSource():
-            for place, values in _objects(source, source.columns.text or "text", tally, unit):
-                try:
-                    yield place, _text_of(values, source.columns.text or "text")
-                except RowError as error:
-                    tally.refuse(place, error)
-        case _:
-            assert_never(source)
-
-
-def _objects(
-    source: Source, column: str | None, tally: Tally, unit: Unit | None
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    match source:
-        case JSONSource():
-            for path in _files(source, unit):
-                yield from read_objects(path, tally)
-        case ParquetSource():
-            for path in _files(source, unit):
-                for found in read_parquet(path, column):
-                    tally.rows += 1
-                    yield found
-        case HubSource():
-            for found in read_hub(source):
-                tally.rows += 1
-                yield found
-        case PathSource() | CodeSource():
-            raise NotImplementedError
-        case StandardLibrarySource() | FilesSource():
-            raise UsageError(
-                f"{tally.source}: expected rows with instructions or messages, found a source of plain text",
-                hint="Take a source of kind json, parquet or hub for instructions.",
-            )
-        case _:
-            assert_never(source)
-
-
-def _text_of(values: dict[str, Any], field: str) -> str:
-    if field not in values:
-        raise RowError("no_text", f"expected the field {field!r}, found {', '.join(map(repr, values)) or 'no fields'}")
-    text = values[field]
-    if not isinstance(text, str):
-        raise RowError("no_text", f"expected text in the field {field!r}, found {show(text)}")
-    return text
-
-
-def _encoded_bytes(text: str) -> int:
-    check_text(text)
-    return len(text.encode())
-
-
 def check_text(text: str) -> None:
     """Raise RowError where text holds what no tokenizer can take: a NUL character or half a surrogate pair."""
     if "\0" in text:
@@ -200,6 +177,99 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise RowError("encoding", f"expected text, found half a surrogate pair at {error.start}") from None
+
+
+def _records(source: Source, tally: Tally, unit: Unit | None, choose: Choose) -> Iterator[Row]:
+    match source:
+        case HubSource():
+            yield from read_hub(source, tally)
+        case CodeSource():
+            yield from read_code(source, tally, _span(unit))
+        case _:
+            for path in _files(source, unit):
+                yield from _records_of_file(source, path, tally, _span(unit), choose)
+
+
+def _records_of_file(
+    source: PathSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource,
+    path: Path,
+    tally: Tally,
+    span: Span,
+    choose: Choose,
+) -> Iterator[Row]:
+    match source:
+        case StandardLibrarySource() | FilesSource(document="file"):
+            return read_file(path, tally)
+        case FilesSource():
+            return read_text(path, tally, source.document, span)
+        case JSONSource() | ParquetSource() | PathSource():
+            document = source.document if isinstance(source, PathSource) else "file"
+            container = _container(source, path)
+            return read_container(path, container, tally, document=document, span=span, choose=choose)
+        case _:
+            assert_never(source)
+
+
+def _container(source: PathSource | JSONSource | ParquetSource, path: Path) -> Container:
+    match source:
+        case PathSource():
+            return container_of(source, path)
+        case JSONSource():
+            return shape_of(path)
+        case ParquetSource():
+            return "parquet"
+        case _:
+            assert_never(source)
+
+
+def _spans(
+    source: PathSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource, path: Path, size: int | None
+) -> list[Span]:
+    if size is None or path.stat().st_size <= size:
+        return [WHOLE]
+    match source:
+        case StandardLibrarySource():
+            return [WHOLE]
+        case FilesSource():
+            is_lines = source.document == "line"
+        case _:
+            container = _container(source, path)
+            if container == "parquet":
+                return row_group_spans(path, size)
+            is_text = isinstance(source, PathSource) and source.document == "line"
+            is_lines = container == "json_lines" or (is_text and container in ("text", "markdown"))
+    if not is_lines or compression_of(path) is not None:
+        return [WHOLE]
+    starts = range(0, path.stat().st_size, size)
+    return [Span(start, start + size if start != starts[-1] else None) for start in starts]
+
+
+def _files(source: Source, unit: Unit | None) -> list[Path]:
+    return source_files(source) if unit is None else [Path(unit.file)]
+
+
+def _span(unit: Unit | None) -> Span:
+    return WHOLE if unit is None else unit.span
+
+
+def _stated_column(source: Source) -> str | None:
+    match source:
+        case JSONSource() | ParquetSource() | HubSource() | PathSource():
+            return source.columns.text
+        case _:
+            return "text"
+
+
+def _encoded_bytes(text: str) -> int:
+    check_text(text)
+    return len(text.encode())
+
+
+def _no_rows(where: str, found: str) -> UsageError:
+    return UsageError(
+        f"{where}: expected rows with instructions or messages, found {found}",
+        hint="Take a source of kind json, parquet or hub, or a path with such rows, for instructions.",
+    )
 
 
 def _matching(path: str, patterns: list[str]) -> list[Path]:
