@@ -2,7 +2,7 @@
 
 The work folder must lie on a file system that all nodes share, under the same path, and so must the sources. A task is
 some of the units, one after another; a unit that is done is not done again, so a task may be lost, repeated or requeued
-at any time. What a node cannot do is asked of no node: plan and decisions are made where the run is.
+at any time. Plans and decisions are made where the run is, not on a node.
 """
 
 from __future__ import annotations
@@ -75,10 +75,13 @@ def over_cluster(
     except BaseException:
         running.cancel()
         raise
+    running.join()
     if left:
         first = min(left)
         function(work, number, first, _nobody)
         left.discard(first)
+        heard.done.append(first)
+        pulse(heard)
     if left:
         raise UsageError(
             f"the {cluster.kind} tasks ended, and {len(left) + 1} of {len(units)} units were not done",
@@ -134,6 +137,8 @@ def executor(units: Units, cluster: Cluster) -> Any:
 class _Running:
     is_running: Callable[[], bool]
     cancel: Callable[[], None]
+    join: Callable[[], None]
+    """Waits until no process of this machine is left of it."""
     settles: float
     """Seconds after the end in which files may still appear."""
 
@@ -151,7 +156,9 @@ def _start(units: Units, cluster: Cluster) -> _Running:
             os.kill(process.pid, signal.SIGTERM)
             process.join()
 
-    return _Running(process.is_alive, cancel, settles=0 if isinstance(cluster, LocalTasks) else _SETTLE_SECONDS)
+    return _Running(
+        process.is_alive, cancel, process.join, settles=0 if isinstance(cluster, LocalTasks) else _SETTLE_SECONDS
+    )
 
 
 def _run(units: Units, cluster: Cluster, parent: int) -> None:
@@ -184,7 +191,7 @@ def _submitted(started: Any) -> _Running:
     def cancel() -> None:
         subprocess.run(["scancel", job], capture_output=True, check=False)
 
-    return _Running(is_running, cancel, settles=_SETTLE_SECONDS)
+    return _Running(is_running, cancel, join=lambda: None, settles=_SETTLE_SECONDS)
 
 
 def _is_queued(job: str) -> bool:
@@ -195,9 +202,7 @@ def _is_queued(job: str) -> bool:
     return bool(asked.stdout.strip())
 
 
-def _watch(
-    running: _Running, folder: Path, left: set[int], heard: Heard, pulse: Callable[[Heard], None]
-) -> None:
+def _watch(running: _Running, folder: Path, left: set[int], heard: Heard, pulse: Callable[[Heard], None]) -> None:
     """Wait until all units are done or the tasks have ended; `left` becomes what is not done."""
     look, ended = 0.0, 0.0
     while left:
