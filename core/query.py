@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from core.errors import ExitCode, FootplateError, UsageError
-from core.queries import data, model
+from core.queries import data, model, tokens
 from core.queries.model import Say
 from core.queries.question import LONGEST_LINE
 from core.run.directory import Home, home_from
 
-_VERBS = ("sample", "fetch", "doctor", "preview")
+_VERBS = ("sample", "fetch", "doctor", "preview", "tokens")
 
 
 def main() -> int:
@@ -77,6 +77,8 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
             return model.doctor()
         case "preview":
             return data.preview(data.PreviewQuestion.of(question))
+        case "tokens":
+            return tokens.tokens(tokens.TokensQuestion.of(question), home)
         case _:
             raise UsageError(f"{verb!r} is no verb", hint=f"Ask for {', '.join(_VERBS)}.")
 

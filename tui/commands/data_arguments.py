@@ -12,6 +12,7 @@ EXAMPLES = """\
 examples:
   footplate data preview rows.jsonl --rows 3               rows as they come out: turns, answers, documents
   footplate data preview rows.csv --column text=body       name a column that has another name than usual
+  footplate data tokens rows.jsonl --tokenizer smollm2     the tokens of a row, and which of them the loss counts
 
 PATH is a file or a folder of anything that is known, PRESET a name from `footplate presets` or a file, RUN a prepare
 run. Nothing is written, and nothing but the path needs to be said.
@@ -36,6 +37,14 @@ def add_data(data: argparse.ArgumentParser) -> None:
     preview.add_argument("--start", type=int, default=0, metavar="K", help="begin at row K, counted from 0")
     _add_shape(preview)
 
+    tokens = command("tokens", "show every token of a row, and whether the loss counts it")
+    tokens.add_argument("what", metavar="PATH|PRESET")
+    tokens.add_argument("--row", type=int, default=0, metavar="K", help="which row, counted from 0")
+    tokens.add_argument("--tokenizer", metavar="PLACE", help="a folder, a file, a run, smollm2, or a name on the hub")
+    tokens.add_argument("--template", metavar="T", help="auto, alpaca or chat")
+    tokens.add_argument("--max-tokens", type=int, metavar="N", help="cut the row to so many tokens")
+    _add_shape(tokens)
+
 
 def _add_shape(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="auto", metavar="F", help="the format of a path's rows (default: auto)")
@@ -47,5 +56,12 @@ def answer_data(asked: argparse.Namespace, context: Context) -> int:
     """Answer one of the commands."""
     from tui.commands.data_preview import Window, preview
 
+    match asked.data_command:
+        case "tokens":
+            from tui.commands.data_tokens import Tokens, tokens
+
+            shape = Window(shape=asked.format, columns=tuple(asked.column))
+            wish = Tokens(asked.row, asked.tokenizer, asked.template, asked.max_tokens, shape)
+            return tokens(asked.what, wish, context, as_json=asked.json)
     window = Window(asked.start, asked.rows, asked.format, tuple(asked.column))
     return preview(asked.what, window, context, as_json=asked.json)

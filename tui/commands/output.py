@@ -35,10 +35,19 @@ def clip(text: str, columns: int) -> str:
     """Return as much of a text as fits into so many columns; East Asian wide characters take two."""
     taken = 0
     for position, character in enumerate(text):
-        taken += 2 if unicodedata.east_asian_width(character) in "WF" else 0 if unicodedata.combining(character) else 1
+        taken += _cells_of(character)
         if taken > columns:
             return text[:position]
     return text
+
+
+def cells(text: str) -> int:
+    """Return how many columns a text takes."""
+    return sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 0 if unicodedata.combining(character) else 1
 
 
 def folded(text: str, columns: int) -> list[str]:

@@ -70,15 +70,16 @@ def test_a_wrong_question_is_answered_by_an_error(
     assert words in answer["message"]
 
 
-def test_questions_about_data_bring_no_torch(environment: dict[str, str], data: dict[str, Any]) -> None:
+def test_questions_about_data_bring_no_torch(environment: dict[str, str], data: dict[str, Any], words: Path) -> None:
     code = (
         "import io, sys, core.query as query\nfrom core.run.directory import Home\nfrom pathlib import Path\n"
         "query.serve(sys.stdin.buffer, sys.stdout, Home(Path('/nowhere')))\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
-    question = json.dumps({"verb": "preview", "data": data}).encode() + b"\n"
+    questions = [{"verb": "preview", "data": data}, {"verb": "tokens", "data": data, "tokenizer": str(words)}]
+    lines = b"".join(json.dumps(question).encode() + b"\n" for question in questions)
     argv = [sys.executable, "-c", code]
-    done = subprocess.run(argv, input=question, capture_output=True, cwd=ROOT, env=environment, timeout=60, check=True)
-    answer, modules = done.stdout.decode().splitlines()
-    assert json.loads(answer)["type"] == "result"
+    done = subprocess.run(argv, input=lines, capture_output=True, cwd=ROOT, env=environment, timeout=60, check=True)
+    *answers, modules = done.stdout.decode().splitlines()
+    assert [json.loads(answer)["type"] for answer in answers] == ["result"] * len(questions)
     assert not set(modules.split()) & {"torch", "transformers", "datasets", "textual"}

@@ -1,0 +1,157 @@
+"""The tokens of a row: which tokenizer, which template, and what the loss counts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, assert_never
+
+from pydantic import Field
+
+from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
+from core.config.model import GGUFModel, Model, PretrainedModel, RunModel, ScratchModel
+from core.data.fingerprints import tokenizer_place, with_known_tokenizer
+from core.data.formats import Conversation
+from core.data.manifest import TOKENIZER
+from core.data.preview import Preview, preview
+from core.data.templates import TemplateName, resolve_template
+from core.data.token_view import token_view
+from core.data.tokenize import TextTokenizer
+from core.data.tokenizer_files import TOKENIZER_FILES, load_tokenizer, locate_tokenizer
+from core.errors import DataError, UsageError
+from core.queries.bounds import bounded
+from core.queries.data import DataQuestion
+from core.run.directory import Home, RunDirectory
+
+_STAND_IN = "smollm2"
+
+
+class TokensQuestion(DataQuestion):
+    """The tokens of one row.
+
+    `tokenizer` is a folder, a file, a name on the hub, a run, or smollm2; `model` is whose tokenizer `kind: model`
+    means; `prepared` a folder of prepared tokens.
+
+    Answer: row, place, format, template (none for documents), text (what the template made of the row), tokens (id,
+    text, loss, special), counts (tokens, loss, special), left_out, faults, further (other examples of the same row),
+    tokenizer (where it lies), stands_in (whether it only stands for one that is still to be trained).
+    """
+
+    row: int = Field(default=0, ge=0)
+    tokenizer: str | None = Field(default=None, min_length=1, max_length=4096)
+    template: Literal["auto", "alpaca", "chat"] | None = None
+    max_tokens: int | None = Field(default=None, ge=8, le=1048576)
+    model: Model | None = None
+    prepared: str | None = Field(default=None, min_length=1, max_length=4096)
+
+
+def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
+    """Return the tokens of a row.
+
+    Raises: UsageError where there is no such row or no tokenizer; DataError where the row is not to be imitated.
+    """
+    data = question.section()
+    place, stands_in = _place(question, data, home)
+    tokenizer = _loaded(place, _stamp(place))
+    found = preview(data, start=question.row, count=1)
+    content = _content(found, question.row)
+    template: TemplateName | None = None
+    limit = question.max_tokens
+    if isinstance(data, InstructionData):
+        template = resolve_template(question.template or data.template, tokenizer)
+        limit = limit or data.max_tokens
+    accept = data.accept if isinstance(data, InstructionData) else ()
+    row = found.rows[0]
+    view = token_view(content, tokenizer, template, max_tokens=limit, accept=accept, place=row.place)
+    head = {"row": row.number, "format": found.formats[row.source], "max_tokens": limit}
+    return bounded({**head, **view.as_json(), "tokenizer": str(place), "stands_in": stands_in})
+
+
+def _content(found: Preview, number: int) -> str | Conversation:
+    if not found.rows:
+        raise UsageError(f"there is no row {number:,}", hint=f"There are {found.total or 0:,}, counted from 0.")
+    row = found.rows[0]
+    if not isinstance(row.says, str | Conversation):
+        kind = row.as_json(0)["kind"]
+        raise DataError(
+            f"{row.place}: expected a document or a conversation to imitate, found a {kind} row "
+            f"({found.formats[row.source]})",
+            hint="For fine-tuning name the columns to learn from, such as --column prompt=prompt --column "
+            "response=chosen with --format prompt_completion.",
+        )
+    return row.says
+
+
+def _place(question: TokensQuestion, data: TextData | InstructionData, home: Home) -> tuple[Path, bool]:
+    """Return where the tokenizer lies, and whether it stands for one that nobody has yet."""
+    if question.tokenizer is not None:
+        return _named(question.tokenizer, home), False
+    if question.prepared is not None:
+        return Path(question.prepared) / TOKENIZER, False
+    match data.tokenizer:
+        case LoadedTokenizer():
+            place = tokenizer_place(with_known_tokenizer(data, home.fetched), None)
+            assert place is not None
+            return place, False
+        case ModelTokenizer() if question.model is not None:
+            return _of_model(question.model, home), False
+        case ModelTokenizer() | TrainedTokenizer():
+            return _stand_in(home), True
+        case _:
+            assert_never(data.tokenizer)
+
+
+def _named(text: str, home: Home) -> Path:
+    if text in home.fetched:
+        if (home.fetched[text] / "tokenizer.json").is_file():
+            return home.fetched[text]
+        raise UsageError(f"{text} is not on this machine yet", hint=f"Run `footplate fetch {text}` first.")
+    run = RunDirectory(home.runs / text)
+    for folder in (run.data / TOKENIZER, run.model):
+        if (folder / "tokenizer.json").is_file():
+            return folder
+    return locate_tokenizer(text)
+
+
+def _of_model(model: Model, home: Home) -> Path:
+    match model:
+        case ScratchModel():
+            raise UsageError(
+                "data.tokenizer.kind: expected a model that brings a tokenizer, found a model built from scratch",
+                hint="Name one: --tokenizer PLACE.",
+            )
+        case PretrainedModel():
+            return locate_tokenizer(model.path)
+        case RunModel():
+            return RunDirectory(home.runs / model.run).model
+        case GGUFModel(path=path) if path in home.fetched:
+            return _named(path, home)
+        case GGUFModel():
+            from core.model.resolve import resolve_model
+
+            folder = resolve_model(model, home)
+            assert folder is not None
+            return folder
+        case _:
+            assert_never(model)
+
+
+def _stand_in(home: Home) -> Path:
+    folder = home.fetched[_STAND_IN]
+    if (folder / "tokenizer.json").is_file():
+        return folder
+    raise UsageError(
+        "expected a tokenizer, found one that is still to be trained, or none named",
+        hint=f"Name one: --tokenizer PLACE (a folder, a run, a name on the hub), or run `footplate fetch {_STAND_IN}`.",
+    )
+
+
+def _stamp(place: Path) -> tuple[tuple[int, int], ...]:
+    files = [place] if place.is_file() else [place / name for name in TOKENIZER_FILES if (place / name).is_file()]
+    return tuple((status.st_mtime_ns, status.st_size) for file in files for status in (file.stat(),))
+
+
+@lru_cache(maxsize=2)
+def _loaded(place: Path, stamp: tuple[tuple[int, int], ...]) -> TextTokenizer:
+    """Return a tokenizer, kept while its files do not change: somebody may leaf through rows."""
+    return load_tokenizer(place)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import query
+from core.run.directory import Home
+
+
+def _ask(home: Home, question: dict[str, Any]) -> dict[str, Any]:
+    answers = io.StringIO()
+    query.serve(io.BytesIO(json.dumps({"verb": "tokens", **question}).encode() + b"\n"), answers, home)
+    (line,) = answers.getvalue().splitlines()
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"ask {n}", "completion": f"say {n} {n}"}) + "\n" for n in range(4)))
+    return {"kind": "instructions", "sources": [{"kind": "json", "path": str(path)}]}
+
+
+SCRATCH = {"kind": "scratch", "layers": 1, "hidden_size": 16, "heads": 2}
+CHAT = ["<|im_start|>", "user", "ask", "2", "<|im_end|>", "<|im_start|>", "assistant", "say", "2", "2", "<|im_end|>"]
+
+
+def test_the_tokens_of_a_row_and_what_the_loss_counts(home: Home, data: dict[str, Any], words: Path) -> None:
+    found = _ask(home, {"data": data, "row": 2, "tokenizer": str(words)})
+    assert [token["text"] for token in found["tokens"]] == CHAT
+    assert [token["text"] for token in found["tokens"] if token["loss"]] == ["say", "2", "2", "<|im_end|>"]
+    assert [token["text"] for token in found["tokens"] if token["special"]] == [CHAT[0], CHAT[4], CHAT[5], CHAT[10]]
+    assert found["counts"] == {"tokens": 11, "loss": 4, "special": 4}
+    assert (found["row"], found["format"], found["template"]) == (2, "prompt_completion", "chat")
+    assert found["place"].endswith("rows.jsonl:3")
+    assert (found["tokenizer"], found["stands_in"]) == (str(words), False)
+
+
+def test_template_and_length_may_be_chosen(home: Home, data: dict[str, Any], words: Path) -> None:
+    (words / "chat_template.jinja").unlink()
+    question = {"data": data, "row": 1, "tokenizer": str(words)}
+    assert _ask(home, question)["template"] == "alpaca"
+    assert "this one has none" in _ask(home, {**question, "template": "chat"})["message"]
+    cut = _ask(home, {**question, "max_tokens": 8})
+    assert (len(cut["tokens"]), cut["left_out"] > 0, cut["max_tokens"]) == (8, True, 8)
+
+
+def test_a_document_counts_every_token_but_the_first(home: Home, words: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("ask 1 2")
+    text = {"kind": "text", "sources": [{"kind": "files", "path": str(tmp_path / "a.txt")}],
+            "tokenizer": {"kind": "load", "path": str(words)}}  # fmt: skip
+    found = _ask(home, {"data": text})
+    assert [(token["text"], token["loss"]) for token in found["tokens"]] == [
+        ("ask", False), ("1", True), ("2", True), ("<|endoftext|>", True),
+    ]  # fmt: skip
+    assert (found["template"], found["format"]) == ("none", "documents")
+
+
+@pytest.mark.parametrize(
+    "where", ["the data's", "the model's", "prepared", "a run's data", "a run's model", "the model of a run", "fetched"]
+)
+def test_where_a_tokenizer_may_lie(where: str, home: Home, data: dict[str, Any], words: Path, tmp_path: Path) -> None:
+    """Each place has the same tokenizer; that it is found there is what `tokenizer` of the answer says."""
+    question: dict[str, Any] = {"data": data}
+    place = words
+    match where:
+        case "the data's":
+            question["data"] = {**data, "tokenizer": {"kind": "load", "path": str(words)}}
+        case "the model's":
+            question["model"] = {"kind": "pretrained", "path": str(words)}
+        case "prepared":
+            question["prepared"] = str(tmp_path / "made")
+            place = tmp_path / "made" / "tokenizer"
+        case "a run's data":
+            question["tokenizer"] = "first"
+            place = home.runs / "first" / "data" / "tokenizer"
+        case "a run's model":
+            question["tokenizer"] = "first"
+            place = home.runs / "first" / "model"
+        case "the model of a run":
+            question["model"] = {"kind": "run", "run": "first"}
+            place = home.runs / "first" / "model"
+        case "fetched":
+            question["tokenizer"] = "smollm2"
+            place = home.fetched["smollm2"]
+    if place != words:
+        shutil.copytree(words, place)
+    found = _ask(home, question)
+    assert found["type"] == "result", found
+    assert (found["tokenizer"], found["stands_in"], len(found["tokens"])) == (str(place), False, 11)
+
+
+def test_one_stands_in_for_a_tokenizer_that_is_to_be_trained(home: Home, data: dict[str, Any], words: Path) -> None:
+    question = {"data": {**data, "tokenizer": {"kind": "train"}}}
+    refused = _ask(home, question)
+    assert (refused["type"], refused["exit_code"]) == ("error", 2)
+    assert "--tokenizer" in refused["hint"]
+    shutil.copytree(words, home.fetched["smollm2"])
+    assert _ask(home, question)["stands_in"] is True
+
+
+def test_a_tokenizer_that_changed_is_read_anew(home: Home, data: dict[str, Any], words: Path) -> None:
+    question = {"data": data, "tokenizer": str(words)}
+    assert _ask(home, question)["counts"]["loss"] == 4
+    settings = words / "chat_template.jinja"
+    settings.write_text(settings.read_text().replace("'<|im_end|>'", "'<|endoftext|>'"))
+    assert _ask(home, question)["tokens"][-1]["text"] == "<|endoftext|>"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words_said"),
+    [
+        ({"row": 99}, 2, "there is no row 99"),
+        ({"row": -1}, 2, "row"),
+        ({"tokenizer": "/no/such/place"}, 2, "/no/such/place"),
+        ({"tokenizer": ""}, 2, "tokenizer"),
+        ({"template": "vicuna"}, 2, "template"),
+        ({"max_tokens": 0}, 2, "max_tokens"),
+        ({"tokenizer": None, "model": SCRATCH}, 2, "from scratch"),
+        ({"tokenizer": None, "model": {"kind": "gguf", "path": "smollm2"}}, 2, "not on this machine yet"),
+    ],
+)
+def test_a_wrong_question_is_answered_by_an_error(
+    change: dict[str, Any], code: int, words_said: str, home: Home, data: dict[str, Any], words: Path
+) -> None:
+    answer = _ask(home, {"data": data, "tokenizer": str(words), **change})
+    assert (answer["type"], answer["exit_code"]) == ("error", code)
+    assert words_said in answer["message"]
+
+
+def test_a_pair_of_answers_is_not_to_be_imitated(home: Home, data: dict[str, Any], words: Path) -> None:
+    Path(data["sources"][0]["path"]).write_text('{"prompt": "ask", "chosen": "say", "rejected": "1"}\n')
+    answer = _ask(home, {"data": data, "tokenizer": str(words)})
+    assert (answer["type"], answer["exit_code"]) == ("error", 5)
+    assert "preference" in answer["message"]
