@@ -35,7 +35,7 @@ _BINARY_HEAD = 8192
 
 @dataclass(frozen=True)
 class CodeFile:
-    """One file of a source, by its path in it; `git` is the name of its object; `left_out` the reason not to read it."""
+    """One file by its path in a source; `git` names its object, `left_out` says why it is not read."""
 
     path: str
     size: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Literal, assert_never, cast
 
 from core.config.sources import Container
 from core.data import signs
@@ -52,6 +52,8 @@ def detect_container(path: Path) -> Container:
         return "parquet"
     if head.startswith(b"WARC/"):
         return "wet" if suffix == ".wet" or signs.is_wet(head) else "warc"
+    if signs.is_tar(head) and signs.is_latex_package(head):
+        return "latex"
     if (words := signs.foreign(head)) is not None:
         raise no_data_set(path, words)
     known = _BY_SUFFIX.get(suffix)
@@ -87,75 +89,77 @@ def read_container(
     match container:
         case "json_lines":
             return read_json_lines(path, tally, span)
-        case "json_array":
-            return read_json_array(path, tally)
-        case "json_object":
-            return read_json_object(path, tally)
-        case "squad":
-            return read_squad(path, tally)
         case "parquet":
             return read_parquet(path, tally, span, choose)
         case "csv":
             return read_delimited(path, tally, ",")
         case "tsv":
             return read_delimited(path, tally, "\t")
-        case "hellaswag_text":
-            return read_hellaswag_text(path, tally)
         case "text" | "markdown":
             return read_text(path, tally, document, span)
         case "code":
             return _with_language(path, read_file(path, tally))
+        case "json_array" | "json_object" | "squad" | "hellaswag_text" | "medquad":
+            return _read_rows(path, container, tally)
         case _:
             return _read_documents(path, container, tally)
 
 
-def _read_documents(path: Path, container: Container, tally: Tally) -> Iterator[Row]:
-    """Read what needs a library made for it; each is imported when it is first needed."""
+def _read_rows(
+    path: Path,
+    container: Literal["json_array", "json_object", "squad", "hellaswag_text", "medquad"],
+    tally: Tally,
+) -> Iterator[Row]:
     match container:
-        case "warc":
-            from core.data.readers.warc import read_warc
-
-            return read_warc(path, tally)
-        case "wet":
-            from core.data.readers.warc import read_wet
-
-            return read_wet(path, tally)
-        case "html":
-            from core.data.readers.html import read_html
-
-            return read_html(path, tally)
-        case "latex":
-            from core.data.readers.latex import read_latex
-
-            return read_latex(path, tally)
-        case "gutenberg":
-            from core.data.readers.gutenberg import read_gutenberg
-
-            return read_gutenberg(path, tally)
-        case _:
-            return _read_xml(path, container, tally)
-
-
-def _read_xml(path: Path, container: Container, tally: Tally) -> Iterator[Row]:
-    match container:
-        case "mediawiki":
-            from core.data.readers.mediawiki import read_mediawiki
-
-            return read_mediawiki(path, tally)
-        case "pubmed":
-            from core.data.readers.nlm import read_pubmed
-
-            return read_pubmed(path, tally)
-        case "pmc":
-            from core.data.readers.nlm import read_pmc
-
-            return read_pmc(path, tally)
+        case "json_array":
+            return read_json_array(path, tally)
+        case "json_object":
+            return read_json_object(path, tally)
+        case "squad":
+            return read_squad(path, tally)
+        case "hellaswag_text":
+            return read_hellaswag_text(path, tally)
         case "medquad":
             from core.data.readers.medquad import read_medquad
 
             return read_medquad(path, tally)
         case _:
-            raise AssertionError(container)
+            assert_never(container)
+
+
+def _read_documents(
+    path: Path,
+    container: Literal["warc", "wet", "html", "latex", "gutenberg", "mediawiki", "pubmed", "pmc"],
+    tally: Tally,
+) -> Iterator[Row]:
+    """Read what needs a library made for it; each is imported when it is first needed."""
+    match container:
+        case "warc" | "wet":
+            from core.data.readers.warc import read_warc
+
+            return read_warc(path, tally)
+        case "html":
+            from core.data.readers.html import read_html
+
+            return read_html(path, tally)
+        case "latex":
+            from core.data.readers.latex import read_arxiv_package, read_latex
+
+            return read_arxiv_package(path, tally) if signs.is_tar(_head(path)) else read_latex(path, tally)
+        case "gutenberg":
+            from core.data.readers.gutenberg import read_gutenberg
+
+            return read_gutenberg(path, tally)
+        case "mediawiki":
+            from core.data.readers.mediawiki import read_mediawiki
+
+            return read_mediawiki(path, tally)
+        case "pubmed" | "pmc":
+            from core.data.readers.nlm import read_pmc, read_pubmed
+
+            return read_pubmed(path, tally) if container == "pubmed" else read_pmc(path, tally)
+        case _:
+            assert_never(container)
 
 
 def no_data_set(path: Path, found: str, hint: str = "") -> DataError:
@@ -213,6 +217,8 @@ def _text_container(path: Path, text: str) -> Container:
         return "hellaswag_text"
     if signs.is_gutenberg(text):
         return "gutenberg"
+    if signs.is_latex(text):
+        return "latex"
     if signs.is_html(text):
         return "html"
     if text.lstrip().startswith("<") and (root := signs.xml_root(text)) and (found := signs.xml_container(root)):

@@ -106,7 +106,7 @@ def _second_line(path: Path) -> str:
             looked_at += len(chunk)
             if not after_line:
                 chunk = chunk.lstrip() if looked_at == len(chunk) else chunk
-                before, newline, chunk = chunk.partition(b"\n")
+                _, newline, chunk = chunk.partition(b"\n")
                 after_line = bool(newline)
             if after_line and (rest := chunk.lstrip()):
                 return rest[:1].decode("latin-1")

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from core.config.sources import Container
 
+_TAR_AT, _TAR = 257, b"ustar"
 # First bytes of files that hold no text, and what they are; with an offset where they stand later.
 _BINARY = (
     (0, b"%PDF", "a PDF document"), (0, b"PK\x03\x04", "a ZIP archive"), (0, b"\xfd7zXZ\0", "an xz file"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"), (0, b"Rar!", "a RAR archive"), (257, b"ustar", "a tar archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"), (0, b"Rar!", "a RAR archive"), (_TAR_AT, _TAR, "a tar archive"),
     (0, b"ARROW1", "an Arrow file"), (0, b"\xff\xff\xff\xff", "an Arrow stream"), (0, b"SQLite format 3", "a database"),
     (0, b"\x89PNG", "an image"), (0, b"\xff\xd8\xff", "an image"), (0, b"GIF8", "an image"), (0, b"RIFF", "media"),
     (0, b"\x7fELF", "a program"), (0, b"MZ", "a program"), (0, b"\x93NUMPY", "a NumPy array"), (0, b"GGUF", "a model"),
@@ -54,6 +55,21 @@ def foreign(head: bytes) -> str | None:
         if head[offset : offset + len(magic)] == magic:
             return words
     return "UTF-16 text" if head.startswith(_UTF16) else None
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether a file is a tar archive."""
+    return head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR
+
+
+def is_latex_package(head: bytes) -> bool:
+    """Whether a tar archive is what arXiv gives of a paper."""
+    return b".tex\0" in head or b"\\documentclass" in head
+
+
+def is_latex(text: str) -> bool:
+    """Whether a text is a LaTeX document."""
+    return re.search(r"^\s*\\document(?:class|style)\b", text, re.MULTILINE) is not None
 
 
 def xml_root(text: str) -> str | None:

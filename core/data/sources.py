@@ -96,7 +96,7 @@ def documents(source: Source, tally: Tally, unit: Unit | None = None) -> Iterato
     Raises: UsageError where the source is not there; DataError where it is of another shape.
     """
     column = _stated_column(source)
-    for row in _records(source, tally, unit, lambda names: [text_column(names, column, tally.source)]):
+    for row in records(source, tally, unit, choose=lambda names: [text_column(names, column, tally.source)]):
         try:
             text = text_of(row.values, column)
             if not text.strip():
@@ -125,9 +125,24 @@ def rows(source: Source, tally: Tally, unit: Unit | None = None) -> Iterator[Row
                     raise _no_rows(f"{tally.source}: {path}", f"plain text ({container})")
                 yield from read_container(path, container, tally, span=_span(unit))
         case JSONSource() | ParquetSource() | HubSource():
-            yield from _records(source, tally, unit, list)
+            yield from records(source, tally, unit)
         case _:
             assert_never(source)
+
+
+def records(source: Source, tally: Tally, unit: Unit | None = None, *, choose: Choose = list) -> Iterator[Row]:
+    """Yield the records of a source, or of one unit of it, of whatever kind; `choose` says which columns of a table.
+
+    Raises: UsageError where the source is not there; DataError where it is of another shape.
+    """
+    match source:
+        case HubSource():
+            yield from read_hub(source, tally)
+        case CodeSource():
+            yield from read_code(source, tally, _span(unit))
+        case _:
+            for path in _files(source, unit):
+                yield from _of_file(source, path, tally, _span(unit), choose)
 
 
 def source_files(source: Source) -> list[Path]:
@@ -179,18 +194,7 @@ def check_text(text: str) -> None:
         raise RowError("encoding", f"expected text, found half a surrogate pair at {error.start}") from None
 
 
-def _records(source: Source, tally: Tally, unit: Unit | None, choose: Choose) -> Iterator[Row]:
-    match source:
-        case HubSource():
-            yield from read_hub(source, tally)
-        case CodeSource():
-            yield from read_code(source, tally, _span(unit))
-        case _:
-            for path in _files(source, unit):
-                yield from _records_of_file(source, path, tally, _span(unit), choose)
-
-
-def _records_of_file(
+def _of_file(
     source: PathSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource,
     path: Path,
     tally: Tally,
