@@ -91,6 +91,8 @@ class C4QualityFilter(Section):
     """Leave out lines that mention javascript."""
     no_policies: bool = True
     """Leave out lines about cookies, privacy and terms of use."""
+    no_citations: bool = True
+    """Take marks such as [12], [edit] and [citation needed] out of lines."""
     no_lorem_ipsum: bool = True
     """Drop pages with lorem ipsum."""
     no_curly_brackets: bool = True

@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import assert_never
 
 from core.config.filters import (
+    C4QualityFilter,
+    FineWebQualityFilter,
     GopherQualityFilter,
     GopherRepetitionFilter,
     LanguageFilter,
     LengthFilter,
 )
+from core.data.filters.c4 import c4_quality_filter
+from core.data.filters.fineweb import fineweb_quality_filter
 from core.data.filters.gopher_quality import gopher_quality_filter
 from core.data.filters.gopher_repetition import gopher_repetition_filter
 from core.data.filters.language import language_filter
 from core.data.filters.length import length_filter
 from core.data.filters.verdict import TextFilter
 
-DocumentFilter = LengthFilter | LanguageFilter | GopherQualityFilter | GopherRepetitionFilter
+DocumentFilter = (
+    LengthFilter | LanguageFilter | GopherQualityFilter | GopherRepetitionFilter | C4QualityFilter
+    | FineWebQualityFilter
+)  # fmt: skip
 """Filters that need to know one document only."""
 
 
@@ -36,5 +43,9 @@ def text_filter(config: DocumentFilter) -> TextFilter:
             return gopher_quality_filter(config)
         case GopherRepetitionFilter():
             return gopher_repetition_filter(config)
+        case C4QualityFilter():
+            return c4_quality_filter(config)
+        case FineWebQualityFilter():
+            return fineweb_quality_filter(config)
         case _:
             assert_never(config)

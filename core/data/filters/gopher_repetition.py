@@ -1,9 +1,14 @@
 """The repetition rules of Gopher (Rae et al. 2021, table A1), as datatrove 0.10.1 has them and in its order.
 
 All shares are of the characters of the whole text, as there. What makes them cheap: n-grams are tuples of words, which
-the interpreter's own loops count; and an n-gram that stood before consists of 5-grams that stood before, so the words
-under repeated 5-grams are an upper bound for every longer n, which clears nearly every document at once. One thing
-differs: there, n-grams of n > 4 are the same where their words put together without spaces are (`a bc` and `ab c`).
+the interpreter's own loops count, and bounds that clear nearly every document before they are counted:
+
+- an n-gram of count c has c * (n lengths + n - 1 spaces) characters, and c is at most the count of each of its words,
+  so n times the largest (count * length) of a word, and n - 1 times the largest count, are never exceeded;
+- a 5-gram or longer that stood before consists of 4-grams that stood before, so those bound it.
+
+One thing differs: there, n-grams of n > 4 are the same where their words put together without spaces are (`a bc` and
+`ab c`); here their words must be.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from core.config.filters import GopherRepetitionFilter
 from core.data.filters.verdict import Dropped, TextFilter, Verdict
-from core.data.filters.words import words_of
+from core.data.filters.words import Words, words_of
 
 _PARAGRAPH_END = re.compile(r"\n{2,}")
 _LINE_END = re.compile(r"\n+")
@@ -43,13 +48,20 @@ def _broken(text: str, config: GopherRepetitionFilter) -> Iterator[tuple[str, fl
     number, characters = duplicates(lines)
     yield from _above("duplicate_lines", number / len(lines), config.max_duplicate_lines)
     yield from _above("duplicate_line_characters", characters / size, config.max_duplicate_line_characters)
-    words = words_of(text).words
+    yield from _broken_ngrams(words_of(text), size, config)
+
+
+def _broken_ngrams(words: Words, size: int, config: GopherRepetitionFilter) -> Iterator[tuple[str, float, float]]:
+    counts = Counter(words.words)
+    heaviest = max((len(word) * count for word, count in counts.items()), default=0)
+    commonest = max(counts.values(), default=0)
     for n, most in enumerate(config.top_ngrams, _FIRST_TOP):
-        yield from _above(f"top_{n}_gram", top_ngram_characters(words, n) / size, most)
-    if not config.duplicate_ngrams or _bound(words, _FIRST_DUPLICATE) / size <= min(config.duplicate_ngrams):
+        if n * heaviest + (n - 1) * commonest > most * size:
+            yield from _above(f"top_{n}_gram", top_ngram_characters(words.words, n) / size, most)
+    if not config.duplicate_ngrams or _may_repeat(words.words) <= min(config.duplicate_ngrams) * size:
         return
     for n, most in enumerate(config.duplicate_ngrams, _FIRST_DUPLICATE):
-        yield from _above(f"duplicate_{n}_grams", duplicate_ngram_characters(words, n) / size, most)
+        yield from _above(f"duplicate_{n}_grams", duplicate_ngram_characters(words.words, n) / size, most)
 
 
 def _above(rule: str, value: float, most: float) -> Iterator[tuple[str, float, float]]:
@@ -92,12 +104,13 @@ def duplicate_ngram_characters(words: Sequence[str], n: int) -> int:
     return characters
 
 
-def _bound(words: Sequence[str], n: int) -> int:
+def _may_repeat(words: Sequence[str]) -> int:
+    """Return a bound of the characters in n-grams that stood before, for every n above that of these n-grams."""
+    n = _FIRST_DUPLICATE - 1
     ngrams = list(_ngrams(words, n))
-    seen = set(ngrams)
-    if len(seen) == len(ngrams):
+    if len(set(ngrams)) == len(ngrams):
         return 0
-    seen.clear()
+    seen: set[tuple[str, ...]] = set()
     characters = covered = 0
     for at, ngram in enumerate(ngrams):
         if ngram in seen:

@@ -44,18 +44,21 @@ class Words:
 @lru_cache(maxsize=1)
 def words_of(text: str) -> Words:
     """Return the words of a text; several filters that look at the same text in turn share one answer."""
-    chunks = text.split()
     known = _KNOWN
     if len(known) > _KEPT_CHUNKS:
         known.clear()
     plain = characters = alphabetic = 0
-    for chunk, count in Counter(chunks).items():
+    for chunk, count in Counter(text.split()).items():
         of_chunk = known[chunk]
         plain += count * of_chunk[1]
         characters += count * of_chunk[2]
         alphabetic += count * of_chunk[3]
-    words = list(chain.from_iterable(map(_FIRST, map(known.__getitem__, chunks))))
-    return Words(words, plain, characters, alphabetic)
+    return Words(split(text), plain, characters, alphabetic)
+
+
+def split(text: str) -> list[str]:
+    """Return the words of a text, punctuation included."""
+    return list(chain.from_iterable(map(_FIRST, map(_KNOWN.__getitem__, text.split()))))
 
 
 _Known = tuple[tuple[str, ...], int, int, int]
@@ -71,12 +74,19 @@ class _Chunks(dict[str, _Known]):
             words = tuple(chain.from_iterable(map(split_chunk, pieces)))
         else:
             words = tuple(map(intern, split_chunk(chunk)))
-        plain = [word for word in words if not SYMBOLS.issuperset(word)]
-        alphabetic = sum(1 for word in words if word.isalpha() or any(map(str.isalpha, word)))
-        known = (words, len(plain), sum(map(len, plain)), alphabetic)
+        if len(words) == 1 and chunk.isalpha():
+            known: _Known = (words, 1, len(chunk), 1)
+        else:
+            known = (words, *_sums(words))
         if len(chunk) <= _LONGEST_KEPT_CHUNK:
             self[chunk] = known
         return known
+
+
+def _sums(words: tuple[str, ...]) -> tuple[int, int, int]:
+    plain = [word for word in words if not SYMBOLS.issuperset(word)]
+    alphabetic = sum(1 for word in words if word.isalpha() or any(map(str.isalpha, word)))
+    return len(plain), sum(map(len, plain)), alphabetic
 
 
 _KNOWN = _Chunks()
