@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 CHATML = """
 {%- for message in messages %}
@@ -25,6 +26,20 @@ BRACKETS = (
     "{{ ' ' + message['content'] | trim + ' ' + eos_token }}{% else %}{{ raise_exception('no system turn') }}"
     "{% endif %}{% endfor %}"
 )
+
+# In the manner of Qwen 3: only the last answer has its (empty) thoughts.
+THINKING = """
+{%- for message in messages %}
+{{- '<|im_start|>' + message['role'] + '\\n' }}
+{%- if message['role'] == 'assistant' and loop.last %}
+{{- '<think></think>' }}
+{%- endif %}
+{{- message['content'] + '<|im_end|>' + '\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+{{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+"""
 
 WORDS = [
     "### Instruction:\nSay hello.\n\n### Input:\nin French\n\n### Response:\nBonjour, le monde!",
@@ -68,7 +83,7 @@ def sentence_piece(tmp_path: Path) -> Callable[..., Path]:
             special_tokens=["<unk>"],
             unk_token="<unk>",
             initial_alphabet=sorted(
-                set("".join(WORDS)) | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ<|>/")
+                set("".join(WORDS)) | set(string.ascii_letters + string.digits + string.punctuation + "\t\n")
             ),
             show_progress=False,
         )
@@ -80,6 +95,39 @@ def sentence_piece(tmp_path: Path) -> Callable[..., Path]:
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", begin)])
         names = {"eos_token": "</s>", "bos_token": "<s>", "unk_token": "<unk>"}
         return _saved(tokenizer, tmp_path / name, names, chat_template)
+
+    return make
+
+
+@pytest.fixture
+def byte_fallback(tmp_path: Path) -> Callable[..., Path]:
+    """Make the folder of a BPE whose unknown characters become bytes (<0xE6>), with <s> before every text.
+
+    `scheme` llama: a space is put before every text, as Llama 2 and Mistral do; gemma: none is.
+    """
+
+    def make(chat_template: str | None = None, *, scheme: str = "llama", name: str = "byte_fallback") -> Path:
+        draft = Tokenizer(models.BPE())
+        draft.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+        draft.train_from_iterator(WORDS[:2], trainers.BpeTrainer(vocab_size=200, show_progress=False))
+        learnt = json.loads(draft.to_str())["model"]
+        names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *learnt["vocab"]]
+        vocabulary = {token: number for number, token in enumerate(dict.fromkeys(names))}
+        merges = [tuple(pair) for pair in learnt["merges"]]
+        tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+        spaces = normalizers.Replace(" ", "▁")
+        steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+        if scheme == "llama":
+            tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), spaces])
+            steps.append(decoders.Strip(" ", 1, 0))
+        else:
+            tokenizer.normalizer = spaces
+        tokenizer.decoder = decoders.Sequence(steps)
+        specials = ("<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>")
+        tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in specials])
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+        config = {"eos_token": "</s>", "bos_token": "<s>", "unk_token": "<unk>"}
+        return _saved(tokenizer, tmp_path / name, config, chat_template)
 
     return make
 
@@ -98,6 +146,18 @@ def _saved(tokenizer: Tokenizer, folder: Path, names: dict[str, str], chat_templ
 def chatml() -> str:
     """A chat template that writes every turn between <|im_start|> and <|im_end|>."""
     return CHATML
+
+
+@pytest.fixture
+def begun_chatml() -> str:
+    """The same, with the begin token written by the template."""
+    return "{{- bos_token }}" + CHATML
+
+
+@pytest.fixture
+def thinking() -> str:
+    """A chat template that drops the thoughts of earlier answers, in the manner of Qwen 3."""
+    return THINKING
 
 
 @pytest.fixture
