@@ -17,6 +17,7 @@ RowFormat = Literal[
 """What the rows of a source say, whatever file they stand in."""
 
 Accepted = Literal["unlabelled_rows", "double_begin", "no_end_of_turn", "dropped_answers", "cut_answers"]
+"""Faults of the tokens that stop a run (`core.data.faults`), as the configuration accepts them."""
 
 
 class TrainedTokenizer(Section):
@@ -84,8 +85,8 @@ class InstructionData(Section):
     """How a row becomes text: the two Alpaca templates, or the tokenizer's chat template; auto takes chat where the
     tokenizer has one."""
     max_tokens: int = Field(default=2048, ge=8, le=1048576)
-    """Longest example in tokens. A longer one loses the start of its prompt; one whose response alone is longer is
-    dropped and counted."""
+    """Longest example in tokens. A longer one loses the start of its prompt; one whose response alone is longer stops
+    the run, unless `accept` says what becomes of it."""
     pack: bool = True
     """Lay several examples into one sequence (best fit); they never see one another."""
     filters: list[Filter] = Field(default=[], max_length=100)
@@ -97,7 +98,8 @@ class InstructionData(Section):
     max_unlabelled_rows: float = Field(default=0.01, ge=0, le=1)
     """Largest share of rows of which the loss may count nothing."""
     accept: list[Accepted] = Field(default=[], max_length=5)
-    """Faults in the tokens that would refuse the launch, accepted by name."""
+    """Faults in the tokens that stop the run unless they are accepted by name. dropped_answers: rows whose response
+    alone is longer than max_tokens are left out and counted; cut_answers: such responses are cut at their end."""
     held_out_fraction: float = Field(default=0.02, ge=0, le=0.5)
     """Share of the rows kept out of training for evaluation, chosen by the hash of seed and row."""
     max_bad_rows: float = Field(default=0.01, ge=0, le=1)
