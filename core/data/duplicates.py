@@ -115,7 +115,7 @@ def first_of_group(
     shutil.rmtree(buckets, ignore_errors=True)
     buckets.mkdir()
     grouping = Grouping(half, total, buckets, width=width, memory_bytes=memory_bytes)
-    rows = max(1024, memory_bytes // (8 * stride + 32 * (width + 1)))
+    rows = max(64, memory_bytes // (8 * stride + 32 * (width + 1)))
     grouping.join(_chunks(keys, stride, rows=rows), columns)
     grouping.close()
     shutil.rmtree(buckets)
@@ -124,7 +124,16 @@ def first_of_group(
 
 
 def _chunks(keys: Sequence[Path], stride: int, *, rows: int) -> Iterator[NDArray[np.uint64]]:
+    """Yield the rows of all files in order, `rows` at a time whatever file they are in; the last chunk has the rest."""
+    parts: list[NDArray[np.uint64]] = []
+    wanted = rows
     for path in keys:
         with path.open("rb") as file:
-            while (read := np.fromfile(file, dtype="<u8", count=rows * stride)).size:
-                yield read.reshape(-1, stride)
+            while (read := np.fromfile(file, dtype="<u8", count=wanted * stride)).size:
+                parts.append(read.reshape(-1, stride))
+                wanted -= len(parts[-1])
+                if not wanted:
+                    yield np.concatenate(parts)
+                    parts, wanted = [], rows
+    if parts:
+        yield np.concatenate(parts)

@@ -23,7 +23,7 @@ class Grouping:
 
     def __init__(self, path: Path, total: int, buckets: Path, *, width: int, memory_bytes: int) -> None:
         """`path` becomes a file of int64, (total,), `buckets` is an empty folder for as long as `join` works."""
-        self._width, self._buckets = width, buckets
+        self._width, self._total, self._buckets = width, total, buckets
         self._most = max(1024, memory_bytes // (8 * (width + 1) * _WORKING_COPIES))
         self._parents = _Parents(path, total, chunk=max(1024, memory_bytes // 32))
 
@@ -36,7 +36,11 @@ class Grouping:
             for column in range(columns):
                 words = chunk[:, column * self._width : (column + 1) * self._width]
                 kept = words[:, 0] != _NO_MATCH
-                self._scatter(np.hstack((words[kept], documents[kept])), f"{column}", level=0)
+                records = np.hstack((words[kept], documents[kept]))
+                if len(chunk) == self._total:  # all there is: it needs no buckets
+                    self._collapse(records)
+                else:
+                    self._scatter(records, f"{column}", level=0)
         for column in range(columns):
             self._settle_all(f"{column}", level=0)
 

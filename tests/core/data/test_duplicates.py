@@ -164,11 +164,11 @@ def _by_hand(keys: NDArray[np.uint64], width: int) -> list[int]:
     return [root(one) for one in range(len(keys))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_groups_are_those_of_a_union_find(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     width, columns = data.draw(st.sampled_from([1, 2])), data.draw(st.integers(1, 4))
-    count, kinds = data.draw(st.integers(0, 60)), data.draw(st.integers(1, 60))
+    count, kinds = data.draw(st.integers(0, 200)), data.draw(st.integers(1, 200))
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     values = np.append(random.integers(0, 2**64, kinds, dtype=np.uint64), [np.uint64(NO_MATCH), np.uint64(0)])
     keys = random.choice(values, size=(count, columns * width))
@@ -178,12 +178,13 @@ def test_groups_are_those_of_a_union_find(data: st.DataObject, tmp_path_factory:
         assert list(_grouped(folder, keys, files=files, width=width, memory_bytes=memory)) == expected
 
 
-def test_a_long_chain_is_one_group(tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", [1, 2**28])
+def test_a_long_chain_is_one_group(tmp_path: Path, memory: int) -> None:
     # Document n shares one key with n - 1 and another with n + 1, in an order that is no order.
     numbers = np.arange(5000, dtype=np.uint64)
     shuffled = np.random.default_rng(0).permutation(5000)
     keys = np.stack((numbers // 2, (numbers + 1) // 2 + 10**6), axis=1)[shuffled]
-    assert (_grouped(tmp_path, keys) == 0).all()
+    assert (_grouped(tmp_path, keys, files=7, memory_bytes=memory) == 0).all()
 
 
 @pytest.mark.parametrize("alike", [0, 0xFFFF_FFFF_FFFF_FFF0])
