@@ -90,7 +90,8 @@ def tokens(question: dict[str, Any]) -> dict[str, Any]:
     marked = [("<|begin|>", False, True), (text, False, False), *TOKENS]
     shown = [{"id": n, "text": words, "loss": loss, "special": special} for n, (words, loss, special) in
              enumerate(marked)]  # fmt: skip
-    return {"row": question["row"], "place": "a.txt:1", "tokens": shown, "template": "chat", "faults": []}
+    return {"row": question["row"], "place": "a.txt:1", "tokens": shown, "template": "chat", "faults": [],
+            "text": "".join(words for words, _, _ in marked), "left_out": 0, "further": []}  # fmt: skip
 
 
 def main(folder: Path) -> None:

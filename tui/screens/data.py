@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
@@ -13,21 +12,20 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.timer import Timer
 
-from core.config.drafts import Draft
-from core.config.fields import Slot, parse_value
+from core.config.fields import Slot
 from core.config.yaml_text import Place
 from core.errors import FootplateError
+from tui.forms.field_typing import FieldTyping
 from tui.forms.form_state import FormState
 from tui.screens import data_editing
-from tui.screens.data_keys import DATA_KEYS, EMPTY_HINTS, HINTS, TYPING_HINTS
+from tui.screens.data_keys import DATA_KEYS
+from tui.screens.data_panes import show_detail, show_head, show_keys, show_sample
 from tui.screens.form_actions import choose_value
-from tui.services.data_detail import detail_lines
 from tui.services.data_draft import Step
 from tui.services.data_inquiry import DataInquiry
 from tui.services.data_questions import DataAnswered, DataProgress, DataQuestions, DataRefused
-from tui.services.data_sample import sample_lines, sample_title
 from tui.services.data_state import DataState, StepRow
-from tui.services.data_text import head_line, pipeline_lines, row_title
+from tui.services.data_text import pipeline_lines
 from tui.services.safe_text import safe
 from tui.services.styled import word
 from tui.widgets.field_editor import FieldEditor
@@ -56,8 +54,7 @@ class DataScreen(Screen[None]):
         super().__init__()
         self._state = DataState()
         self._rows: list[StepRow] = []
-        self._before_typing: Draft | None = None
-        self._typed_slot: Slot | None = None
+        self._typing: FieldTyping | None = None
         self._settling: Timer | None = None
 
     @property
@@ -78,6 +75,7 @@ class DataScreen(Screen[None]):
                 yield RowList(id="list")
                 yield FieldEditor(id="editor")
             yield PageView(id="detail")
+            yield PageView(id="figures")
         yield PageView(id="sample")
         yield KeyLine(id="keys")
 
@@ -87,6 +85,10 @@ class DataScreen(Screen[None]):
         self._inquiry = DataInquiry(self._state, self._questions)
         self.set_interval(_LOOK_SECONDS, self._show_age)
         self.show_all()
+
+    def on_resize(self) -> None:
+        """Show the figures beside the step where there is room."""
+        self.call_after_refresh(self._show_detail)
 
     def on_unmount(self) -> None:
         """End the helper."""
@@ -106,14 +108,13 @@ class DataScreen(Screen[None]):
         rows = self.query_one(RowList)
         set_title(rows, [word("sources and filters", "title")])
         rows.show(pipeline_lines(self._state), cursor=cursor)
-        hints = EMPTY_HINTS if not has_form else TYPING_HINTS if self._typed_slot is not None else HINTS
-        self.query_one(KeyLine).show_hints(hints)
+        show_keys(self, self._state, is_typing=self._typing is not None)
         self._show_age()
         self._show_detail()
-        self._show_sample()
+        show_sample(self, self._state)
 
     def _show_age(self) -> None:
-        self.query_one("#head", LinesView).show([head_line(self._state)])
+        show_head(self, self._state)
 
     @property
     def row(self) -> StepRow | None:
@@ -122,16 +123,7 @@ class DataScreen(Screen[None]):
         return self._rows[cursor] if 0 <= cursor < len(self._rows) else None
 
     def _show_detail(self) -> None:
-        row, state, detail = self.row, self._state, self.query_one("#detail", PageView)
-        title = "figures of the sample" if state.show_histogram else row_title(state, row) if row else "how to begin"
-        set_title(detail, [word(safe(title, limit=60).text, "title")])
-        subject = (row.step if row else None, row.slot.path if row and row.slot else None, state.show_histogram)
-        detail.show(lambda width: detail_lines(state, row, width), subject=subject)
-
-    def _show_sample(self) -> None:
-        state, sample = self._state, self.query_one("#sample", PageView)
-        set_title(sample, sample_title(state))
-        sample.show(lambda width: sample_lines(state, width), subject=(state.row, state.view, state.only_counted))
+        show_detail(self, self._state, self.row)
 
     @on(DataAnswered)
     @on(DataRefused)
@@ -191,46 +183,36 @@ class DataScreen(Screen[None]):
             await self._open_editor(form, row.slot)
 
     async def _open_editor(self, form: FormState, slot: Slot) -> None:
-        self._typed_slot, self._before_typing = slot, form.draft
+        self._typing = FieldTyping(form, slot)
         await self.query_one(FieldEditor).open(slot.title, safe(form.text_of(slot), limit=20_000))
         self.show_all()
 
     async def _close_editor(self) -> None:
-        self._typed_slot = self._before_typing = None
+        self._typing = None
         await self.query_one(FieldEditor).close()
         self.query_one(RowList).focus()
         self.changed()
 
     @on(FieldEditor.Typing)
-    def _typing(self, message: FieldEditor.Typing) -> None:
+    def _typed(self, message: FieldEditor.Typing) -> None:
         """Try what is being typed, as far as it is a value."""
-        form, slot = self._state.form, self._typed_slot
-        if form is not None and slot is not None and message.text != form.text_of(slot):
-            with suppress(FootplateError):
-                form.put(slot, parse_value(slot, message.text))
-                self.changed()
+        if self._typing is not None and self._typing.follow(message.text):
+            self.changed()
 
     @on(FieldEditor.Entered)
     async def _entered(self, message: FieldEditor.Entered) -> None:
-        form, slot, before = self._state.form, self._typed_slot, self._before_typing
-        if form is None or slot is None or before is None:
-            return
-        try:
-            value = parse_value(slot, message.text)
-        except FootplateError as error:
-            self.console_app.tell(safe(error.message), "error")
-            return
-        if message.text == form.text_of(slot):  # as it was before: whether it was set stays, too
-            form.change(before)
-        else:
-            form.put(slot, value)
-        await self._close_editor()
+        if self._typing is not None:
+            try:
+                self._typing.take(message.text)
+            except FootplateError as error:
+                self.console_app.tell(safe(error.message), "error")
+            else:
+                await self._close_editor()
 
     async def action_back(self) -> None:
         """Leave the editor, close the step, or stop asking; then go to the runs."""
-        form = self._state.form
-        if self._typed_slot is not None and form is not None and self._before_typing is not None:
-            form.change(self._before_typing)
+        if self._typing is not None:
+            self._typing.leave()
             await self._close_editor()
         elif self._state.waiting:
             self._inquiry.stop()
@@ -296,7 +278,7 @@ class DataScreen(Screen[None]):
         self.show_all()
 
     def action_histogram(self) -> None:
-        """Show lengths and languages instead of the step, and back."""
+        """Show lengths and languages instead of the step, and back; on a wide screen, beside it or not."""
         self._state.show_histogram = not self._state.show_histogram
         self._show_detail()
 

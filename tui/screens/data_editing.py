@@ -41,7 +41,7 @@ async def add_source(screen: DataScreen) -> None:
         screen.console_app.tell(safe(f"There is no {path}."), "error")
         return
     if form is None:
-        screen.begin(new_form("text", path), is_new=True)
+        screen.begin(new_form(path), is_new=True)
         return
     add(form, Step("add_source"), {"kind": "path", "path": path})
     screen.changed()

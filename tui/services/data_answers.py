@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from core.config.data import RowFormat
@@ -144,13 +144,21 @@ class TokenShown:
 
 @dataclass(frozen=True)
 class TokenRow:
-    """A row as the model gets it; `template` is the text that the tokens stand for."""
+    """A row as the model gets it: its tokens, and `rendered`, the text that the template made of it.
+
+    `left_out` tokens were cut off; `further` are the other examples of a row that gives several. `stands_in` says that
+    the tokenizer only stands for one that is still to be trained.
+    """
 
     place: str
     tokens: tuple[TokenShown, ...]
     template: str
     rendered: str
-    faults: tuple[str, ...] = field(default=())
+    faults: tuple[str, ...] = ()
+    left_out: int = 0
+    tokenizer: str = ""
+    stands_in: bool = False
+    further: tuple[TokenRow, ...] = ()
 
     @property
     def counted(self) -> int:
@@ -169,8 +177,17 @@ def tokens_of(answer: Json) -> TokenRow:
         TokenShown(whole_of(one, "id") or 0, text_of(one, "text"), one.get("loss") is True, one.get("special") is True)
         for one in maps(list_of(answer, "tokens"))
     )
-    faults = tuple(map(_error, list_of(answer, "faults")))
-    return TokenRow(text_of(answer, "place"), tokens, text_of(answer, "template"), text_of(answer, "text"), faults)
+    return TokenRow(
+        place=text_of(answer, "place"),
+        tokens=tokens,
+        template=text_of(answer, "template"),
+        rendered=text_of(answer, "text"),
+        faults=tuple(map(_error, list_of(answer, "faults"))),
+        left_out=whole_of(answer, "left_out") or 0,
+        tokenizer=text_of(answer, "tokenizer"),
+        stands_in=answer.get("stands_in") is True,
+        further=tuple(map(tokens_of, maps(list_of(answer, "further")))),
+    )
 
 
 def trial_of(answer: Json) -> Trial:

@@ -29,11 +29,11 @@ _EMPTY = (
 )  # fmt: skip
 
 
-def detail_lines(state: DataState, row: StepRow | None, width: int) -> list[Line]:
-    """Return what is to be said about a row of the list, in lines of at most `width` cells."""
+def detail_lines(state: DataState, row: StepRow | None, width: int, *, figures: bool = False) -> list[Line]:
+    """Return what is to be said about a row of the list, or with `figures` those of the sample, `width` cells wide."""
     if state.form is None or row is None:
         return wrapped_lines([line(word(text, tone)) for text, tone in _EMPTY], width)  # type: ignore[arg-type]
-    if state.show_histogram:
+    if figures:
         return [*refused_lines(state.refusals.get("trial"), width), *figure_lines(state, width)]
     lines = [] if row.slot is None else [*_field_lines(state.form, row.slot, width), line()]
     match row.step.kind:

@@ -7,6 +7,7 @@ has for that place of the configuration (core/config/fields.py).
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from core.config.shapes import fields_of
 from core.config.yaml_text import Place, Value
 from core.errors import ConfigurationError
 from tui.forms.form_state import FormState, value_at
+from tui.services.safe_text import safe
 
 StepKind = Literal["source", "add_source", "filter", "add_filter", "tokens", "settings"]
 DataKind = Literal["text", "instructions"]
@@ -37,19 +39,23 @@ class Step:
     place: Place = ("data",)
 
 
-def new_form(kind: DataKind, path: str) -> FormState:
-    """Return a preparation of one source, with everything else at its default and a small vocabulary to be trained."""
-    tokenizer: Value = {"kind": "load", "path": "smollm2"} if kind == "instructions" else {"kind": "train"}
+def new_form(path: str) -> FormState:
+    """Return a preparation of one source of documents, with a tokenizer to be trained and all else at its default."""
     source: Value = {"kind": "path", "path": path}
     values: dict[str, Value] = {
         "phase": "prepare",
-        "about": {"title": f"Prepare {Path(path).name}"[:200]},
-        "data": {"kind": kind, "sources": [source], "tokenizer": tokenizer, "filters": []},
+        "about": {"title": safe(f"Prepare {Path(path).name}", limit=180).text},
+        "data": {"kind": "text", "sources": [source], "tokenizer": {"kind": "train"}, "filters": []},
     }
     draft = Draft(values)
-    form = FormState(Path(path).name.split(".")[0] or "data", draft, draft)
+    form = FormState(run_stem(path), draft, draft)
     form.change(draft)
     return form
+
+
+def run_stem(path: str) -> str:
+    """Return the beginning of a run's name for a path: letters, digits and dashes."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", Path(path).name.split(".")[0])[:40].strip("-").lower() or "data"
 
 
 def kind_of(form: FormState) -> DataKind:
@@ -124,8 +130,11 @@ def take_kind(form: FormState, kind: DataKind) -> None:
     section = InstructionData if kind == "instructions" else TextData
     data = value_at(form.draft.values, ("data",))
     kept = {name: value for name, value in data.items() if name in fields_of(section)} if isinstance(data, dict) else {}
-    if kind == "text" and value_at(form.draft.values, ("data", "tokenizer", "kind")) in ("model", None):
+    tokenizer = kept.get("tokenizer")
+    if kind == "text" and (not isinstance(tokenizer, dict) or tokenizer.get("kind") == "model"):
         kept["tokenizer"] = {"kind": "train"}
+    if kind == "instructions" and tokenizer == {"kind": "train"}:  # nobody chose it
+        kept["tokenizer"] = {"kind": "load", "path": "smollm2"}
     form.change(set_value(form.draft, ("data",), {**kept, "kind": kind}))
 
 

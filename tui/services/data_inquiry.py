@@ -11,7 +11,7 @@ from typing import Any
 
 from core.config.yaml_text import Place
 from tui.forms.form_state import FormState
-from tui.services.data_answers import ROW_FORMATS, Inspection, Trial, preview_of, tokens_of, trial_of
+from tui.services.data_answers import ROW_FORMATS, Inspection, preview_of, tokens_of, trial_of
 from tui.services.data_draft import items, kind_of, question_data, take_kind
 from tui.services.data_questions import DataAnswered, DataProgress, DataQuestions, DataRefused
 from tui.services.data_state import DataState, Refusal
@@ -20,6 +20,7 @@ SAMPLE_ROWS = 1000
 PREVIEW_ROWS = 50
 _SOURCES: Place = ("data", "sources")
 _READING = ("kind", "sources", "format", "max_bad_rows")
+_TRYING = ("filters", "tokenizer", "template")
 
 
 class DataInquiry:
@@ -62,11 +63,13 @@ class DataInquiry:
             self._ask("preview", {"verb": "preview", "data": data, "start": 0, "rows": PREVIEW_ROWS})
             self._try(data)
         elif before != data:
-            if before.get("filters") != data.get("filters") or before.get("tokenizer") != data.get("tokenizer"):
-                self._try(data)
             state.forget_tokens()
+            if any(before.get(name) != data.get(name) for name in _TRYING):
+                self._try(data)
+            else:
+                state.is_stale = "trial" in state.waiting
         else:
-            state.is_stale = False
+            state.is_stale = "trial" in state.waiting
         self.look_at_row()
 
     def _try(self, data: dict[str, Any]) -> None:
@@ -90,7 +93,7 @@ class DataInquiry:
         if state.row >= len(state.preview) and "preview" not in state.waiting and self._may_have_more():
             start = len(state.preview)
             self._ask("preview", {"verb": "preview", "data": self._asked, "start": start, "rows": PREVIEW_ROWS})
-        if state.view == "tokens" and state.row not in state.tokens and "tokens" not in state.refusals:
+        if state.view != "text" and state.row not in state.tokens and "tokens" not in state.refusals:
             self._ask("tokens", {"verb": "tokens", "data": self._asked, "row": state.row})
 
     def _may_have_more(self) -> bool:
@@ -163,8 +166,3 @@ class DataInquiry:
         if found is not None and found.says in ROW_FORMATS and kind_of(self.state.form) == "text":
             take_kind(self.state.form, "instructions")
         self.draft_changed()
-
-    @property
-    def trial(self) -> Trial | None:
-        """The last trial."""
-        return self.state.trial

@@ -28,12 +28,14 @@ def sample_lines(state: DataState, width: int) -> list[Line]:
     """Return the row that is looked at, in lines of at most `width` cells."""
     if state.form is None:
         return []
-    if state.view == "tokens":
+    if state.view != "text":
         if (refusal := state.refusals.get("tokens")) is not None:
             return refused_lines(refusal, width)
         found = state.tokens.get(state.row)
         if found is None:
             return [line(word("turning it into tokens …" if "tokens" in state.waiting else "no tokens", "muted"))]
+        if state.view == "template":
+            return template_lines(found, width)
         return token_lines(found, width, only_counted=state.only_counted)
     if (refusal := state.refusals.get("preview")) is not None:
         return refused_lines(refusal, width)
@@ -53,17 +55,32 @@ def text_lines(row: PreviewRow, width: int) -> list[Line]:
     return lines
 
 
+def template_lines(row: TokenRow, width: int) -> list[Line]:
+    """Return the text that the template makes of a row, special tokens and all."""
+    lines: list[Line] = []
+    for one in (row, *row.further):
+        lines += [line(word(f"! {fault}", "bad")) for fault in one.faults]
+        for part in safe_lines(one.rendered):
+            lines += [line(word("│ ", "muted"), *piece.left) for piece in wrapped(part, max(1, width - 2))]
+    return lines
+
+
 def token_lines(row: TokenRow, width: int, *, only_counted: bool = False) -> list[Line]:
     """Return every token with its text in lines of at most `width` cells, or only those that the loss counts."""
-    lines = [line(word(f"! {fault}", "bad")) for fault in row.faults]
-    shown = row.tokens[:_MOST_TOKENS]
-    for is_counted, run in groupby(shown, key=lambda token: token.is_counted):
+    lines = [piece for fault in row.faults for piece in wrapped(safe(f"! {fault}"), width, "bad")]
+    for is_counted, run in groupby(row.tokens[:_MOST_TOKENS], key=lambda token: token.is_counted):
         if is_counted or not only_counted:
             lines += _run_lines(list(run), width, is_counted=is_counted)
     if len(row.tokens) > _MOST_TOKENS:
         lines.append(line(word(f"… {count_text(len(row.tokens))} tokens in all", "muted")))
-    if only_counted and not row.counted:
-        lines.append(line(word("The loss counts nothing of this row.", "bad")))
+    if row.left_out:
+        words = f"! {count_text(row.left_out)} tokens are cut off to keep to max_tokens"
+        lines += wrapped(safe(words), width, "warning")
+    if not row.counted and row.tokens:
+        lines += wrapped(safe("! The loss counts nothing of this row."), width, "bad")
+    for number, further in enumerate(row.further, 2):
+        lines.append(line(word(f"example {number} of {len(row.further) + 1} of this row", "title")))
+        lines += token_lines(further, width, only_counted=only_counted)
     return lines
 
 
@@ -114,14 +131,20 @@ def sample_title(state: DataState) -> list[Span]:
         return [word("sample", "title")]
     total = state.preview_total if state.preview_total is not None else len(state.preview)
     spans = [word(f"row {state.row + 1 if total else 0}/{count_text(total)}", "title")]
-    if state.view == "tokens":
-        found = state.tokens.get(state.row)
-        counts = "" if found is None else f" {count_text(len(found.tokens))}, {count_text(found.counted)} in the loss"
-        spans += [word(f" · tokens{counts}", "plain"), word(" · █ counted ░ not", "muted")]
-        if found is not None and found.template:
-            spans.append(word(f" · template {found.template}", "muted"))
-        return spans
-    spans.append(word(" · text", "plain"))
-    if 0 <= state.row < len(state.preview):
-        spans.append((safe(f" · {state.preview[state.row].place}", limit=90), "muted"))
-    return spans
+    found = state.tokens.get(state.row)
+    template: list[Span] = []
+    if found is not None and found.template not in ("", "none"):
+        template.append(word(f" · template {found.template}", "muted"))
+    if found is not None and found.stands_in:
+        template.append(word(" · not your tokenizer: that is trained first", "warning"))
+    match state.view:
+        case "tokens":
+            if found is not None:
+                size = count_text(len(found.tokens))
+                spans.append(word(f" · {size} tokens, {count_text(found.counted)} in the loss"))
+            return [*spans, word(" · █ counted ░ not", "muted"), *template]
+        case "template":
+            return [*spans, word(" · as the template writes it", "plain"), *template]
+        case "text":
+            place = state.preview[state.row].place if 0 <= state.row < len(state.preview) else ""
+            return [*spans, word(" · text", "plain"), (safe(f" · {place}" if place else "", limit=90), "muted")]

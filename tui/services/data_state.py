@@ -8,10 +8,10 @@ from typing import Literal
 from core.config.fields import Slot
 from tui.forms.form_state import FormState
 from tui.services.data_answers import Inspection, PreviewRow, TokenRow, Trial
-from tui.services.data_draft import Step, slots_of, steps
+from tui.services.data_draft import Step, kind_of, slots_of, steps
 from tui.services.data_questions import DataProgress
 
-SampleView = Literal["text", "tokens"]
+SampleView = Literal["text", "template", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,15 @@ class DataState:
         self.row = max(0, min(last, len(self.preview), self.row + by))
 
     def turn_view(self) -> None:
-        """Show rows as text, or as tokens."""
-        self.view = "text" if self.view == "tokens" else "tokens"
+        """Show rows as text, as the template writes them, or as tokens; documents have no template."""
+        views: list[SampleView] = ["text", "template", "tokens"]
+        if self.form is not None and kind_of(self.form) == "text":
+            views.remove("template")
+        self.view = views[(views.index(self.view) + 1) % len(views)] if self.view in views else "text"
 
     def turn_mask(self) -> None:
         """Show only the tokens that the loss counts, and back; from the text it goes there."""
-        self.only_counted = self.view == "text" or not self.only_counted
+        self.only_counted = self.view != "tokens" or not self.only_counted
         self.view = "tokens"
 
     def forget_sample(self) -> None:

@@ -1,0 +1,103 @@
+"""The steps of a preparation and what can be done to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tui.forms.form_state import FormState, value_at
+from tui.services.data_draft import (
+    Step,
+    add,
+    items,
+    kind_of,
+    move,
+    new_form,
+    question_data,
+    remove,
+    run_stem,
+    slots_of,
+    steps,
+    take_kind,
+)
+
+
+@pytest.fixture
+def form(tmp_path: Path) -> FormState:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    made = new_form(str(tmp_path / "a.jsonl"))
+    for kind in ("length", "language", "exact_duplicates"):
+        add(made, Step("add_filter"), {"kind": kind})
+    return made
+
+
+def kinds(form: FormState) -> list[str]:
+    return [item["kind"] for item in items(form, ("data", "filters"))]
+
+
+def test_a_new_form_holds_and_can_be_asked_about(form: FormState, tmp_path: Path) -> None:
+    assert form.problem_count == 0
+    data = question_data(form, tmp_path)
+    assert data is not None
+    assert data["sources"][0]["path"] == str(tmp_path / "a.jsonl")
+    assert [one["kind"] for one in data["filters"]] == ["length", "language", "exact_duplicates"]
+
+
+def test_a_draft_that_does_not_hold_is_asked_nothing(form: FormState, tmp_path: Path) -> None:
+    add(form, Step("add_filter"), {"kind": "contamination"})
+    assert question_data(form, tmp_path) is None
+    remove(form, steps(form)[-4])
+    assert question_data(form, tmp_path) is not None
+    (tmp_path / "a.jsonl").unlink()
+    assert question_data(form, tmp_path) is None
+
+
+def test_steps_are_sources_filters_tokens_and_settings(form: FormState) -> None:
+    assert [(step.kind, step.index) for step in steps(form)] == [
+        ("source", 0), ("add_source", 0), ("filter", 0), ("filter", 1), ("filter", 2), ("add_filter", 0),
+        ("tokens", 0), ("settings", 0),
+    ]  # fmt: skip
+
+
+def test_filters_are_moved_and_taken_out(form: FormState) -> None:
+    first = Step("filter", 0, ("data", "filters", 0))
+    assert move(form, first, 1) == 1
+    assert kinds(form) == ["language", "length", "exact_duplicates"]
+    assert move(form, first, -1) == 0
+    assert kinds(form) == ["language", "length", "exact_duplicates"]
+    remove(form, Step("filter", 1, ("data", "filters", 1)))
+    assert kinds(form) == ["language", "exact_duplicates"]
+
+
+def test_a_step_has_the_fields_of_its_place_only(form: FormState) -> None:
+    length = [slot.name for slot in slots_of(form, steps(form)[2])]
+    assert length == ["data.filters.0.kind", "data.filters.0.min_characters", "data.filters.0.max_characters"]
+    source = [slot.path[-1] for slot in slots_of(form, steps(form)[0])]
+    assert source == ["kind", "path"]
+    form.advanced = True
+    assert len(slots_of(form, steps(form)[0])) > 8
+    tokens, settings = slots_of(form, steps(form)[-2]), slots_of(form, steps(form)[-1])
+    assert {slot.path[1] for slot in tokens} == {"tokenizer", "attend_across_documents"}
+    assert "held_out_fraction" in {slot.path[1] for slot in settings}
+    assert not {slot.path for slot in tokens} & {slot.path for slot in settings}
+
+
+def test_another_kind_keeps_sources_and_filters(form: FormState, tmp_path: Path) -> None:
+    sources = items(form, ("data", "sources"))
+    take_kind(form, "instructions")
+    assert kind_of(form) == "instructions"
+    assert items(form, ("data", "sources")) == sources
+    assert kinds(form) == ["length", "language", "exact_duplicates"]
+    assert value_at(form.draft.values, ("data", "tokenizer", "path")) == "smollm2"
+    assert form.problem_count == 0
+    take_kind(form, "text")
+    assert kind_of(form) == "text"
+    assert form.problem_count == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"), [("/a/My data (1).jsonl.gz", "my-data-1"), ("/a/\x1b[31m.txt", "31m"), ("/", "data")]
+)
+def test_a_name_for_the_run_comes_from_the_path(path: str, stem: str) -> None:
+    assert run_stem(path) == stem
