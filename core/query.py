@@ -21,7 +21,7 @@ from core.queries.model import Say
 from core.queries.question import LONGEST_LINE
 from core.run.directory import Home, home_from
 
-_VERBS = ("sample", "fetch", "doctor", "preview", "tokens")
+_VERBS = ("sample", "fetch", "doctor", "inspect", "preview", "tokens")
 
 
 def main() -> int:
@@ -75,6 +75,8 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
             return model.fetch(question, say, home)
         case "doctor":
             return model.doctor()
+        case "inspect":
+            return data.inspect(data.InspectQuestion.of(question))
         case "preview":
             return data.preview(data.PreviewQuestion.of(question))
         case "tokens":

@@ -19,7 +19,7 @@ from core.config.phases import PrepareConfig
 from core.config.presets import Config, find_preset, list_presets, load_preset, resolve
 from core.config.sources import Columns, Container, PathSource
 from core.data.formats import recognised
-from core.data.sources import describe, rows
+from core.data.sources import describe, records
 from core.data.tally import Tally
 from core.errors import UsageError
 from core.run.directory import Home
@@ -110,7 +110,7 @@ def row_format(source: PathSource) -> RowFormat | None:
     Raises: UsageError where nothing is there; DataError where the beginning cannot be read.
     """
     tally = Tally(describe(source, 0), max_bad_share=1.0)
-    first = list(islice(rows(source, tally), ROWS_TO_DETECT))
+    first = list(islice(records(source, tally), ROWS_TO_DETECT))
     if not first or source.columns.text is not None:
         return None
     return recognised(first, source.columns)

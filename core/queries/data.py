@@ -7,11 +7,14 @@ of its own. Texts are cut, and how long they were stands beside them (core/queri
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from core.config.data import InstructionData, PreparableData, TextData
+from core.config.sources import Source
+from core.data.inspection import inspect as inspection_of
 from core.data.preview import preview as preview_of
 from core.data.subject import data_of_path
 from core.errors import UsageError
@@ -19,6 +22,23 @@ from core.queries.bounds import bounded
 from core.queries.question import Question
 
 PREVIEW_CHARACTERS = 4_000
+INSPECTED_ROWS = 20_000
+"""Of each file: a console wants to know within seconds what something is."""
+
+
+class InspectQuestion(Question):
+    """What is at a path, or in a source of a data section.
+
+    `limit`: look at so many rows of each file only.
+
+    Answer: source, container, format, rows, bad_rows (cannot be read), unusable_rows (lack what the format needs),
+    empty, documents (None where nobody can say), columns (name, type, rows, example), errors, files, left_out,
+    repaired, bytes, complete (False where reading stopped at the limit).
+    """
+
+    path: str | None = Field(default=None, min_length=1, max_length=4096)
+    source: Source | None = None
+    limit: int | None = Field(default=INSPECTED_ROWS, ge=1)
 
 
 class DataQuestion(Question):
@@ -52,6 +72,21 @@ class PreviewQuestion(DataQuestion):
 
     start: int = Field(default=0, ge=0)
     rows: int = Field(default=20, ge=1, le=1000)
+
+
+def inspect(question: InspectQuestion) -> dict[str, Any]:
+    """Return what is at a path.
+
+    Raises: UsageError where nothing is there; DataError where it is no data set, or breaks off.
+    """
+    match question.path, question.source:
+        case str() as path, None:
+            found = inspection_of(Path(path), limit=question.limit)
+        case None, source if source is not None:
+            found = inspection_of(source, limit=question.limit)
+        case _:
+            raise UsageError("what to inspect is either a path or a source")
+    return bounded({**found.as_json(), "complete": found.is_complete})
 
 
 def preview(question: PreviewQuestion) -> dict[str, Any]:

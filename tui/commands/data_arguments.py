@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
+  footplate data inspect ./corpus                          what is it, how many rows, how many bad ones
   footplate data preview rows.jsonl --rows 3               rows as they come out: turns, answers, documents
   footplate data preview rows.csv --column text=body       name a column that has another name than usual
   footplate data tokens rows.jsonl --tokenizer smollm2     the tokens of a row, and which of them the loss counts
@@ -30,6 +31,10 @@ def add_data(data: argparse.ArgumentParser) -> None:
         inner.set_defaults(inner=inner)
         inner.add_argument("--json", action="store_true", help="print objects, one a line")
         return inner
+
+    inspect = command("inspect", "say what a file or folder is: its format, its rows, its bad rows, its columns")
+    inspect.add_argument("path", metavar="PATH")
+    inspect.add_argument("--limit", type=int, metavar="N", help="look at the first N rows of each file only")
 
     preview = command("preview", "show rows as they come out")
     preview.add_argument("what", metavar="PATH|PRESET")
@@ -57,6 +62,10 @@ def answer_data(asked: argparse.Namespace, context: Context) -> int:
     from tui.commands.data_preview import Window, preview
 
     match asked.data_command:
+        case "inspect":
+            from tui.commands.data_inspect import inspect
+
+            return inspect(asked.path, asked.limit, context, as_json=asked.json)
         case "tokens":
             from tui.commands.data_tokens import Tokens, tokens
 

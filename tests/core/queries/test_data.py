@@ -48,6 +48,31 @@ def test_an_answer_fits_into_a_line_whatever_the_rows_hold(home: Home, data: dic
     assert answer["rows"][0]["turns"][0]["characters"] == 50_000
 
 
+def test_inspect_a_path_and_a_source(home: Home, data: dict[str, Any]) -> None:
+    source = data["sources"][0]
+    whole, begun, as_source = ask(
+        home,
+        {"verb": "inspect", "path": source["path"]},
+        {"verb": "inspect", "path": source["path"], "limit": 3},
+        {"verb": "inspect", "source": source},
+    )
+    assert (whole["format"], whole["rows"], whole["bad_rows"], whole["complete"]) == ("alpaca", 8, 0, True)
+    assert [column["name"] for column in whole["columns"]] == ["instruction", "output"]
+    assert (begun["rows"], begun["complete"]) == (3, False)
+    assert (as_source["rows"], as_source["format"]) == (8, "alpaca")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [({}, "path or a source"), ({"path": "/no/such"}, "/no/such"), ({"path": ""}, "path"), ({"path": 1}, "path"),
+     ({"path": "/tmp", "limit": 0}, "limit"), ({"source": {"kind": "path"}}, "source")],
+)  # fmt: skip
+def test_a_wrong_inspection_is_answered_by_an_error(home: Home, question: dict[str, Any], words: str) -> None:
+    (answer,) = ask(home, {"verb": "inspect", **question})
+    assert (answer["type"], answer["exit_code"]) == ("error", 2)
+    assert words in answer["message"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -76,7 +101,9 @@ def test_questions_about_data_bring_no_torch(environment: dict[str, str], data: 
         "query.serve(sys.stdin.buffer, sys.stdout, Home(Path('/nowhere')))\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
-    questions = [{"verb": "preview", "data": data}, {"verb": "tokens", "data": data, "tokenizer": str(words)}]
+    inspection = {"verb": "inspect", "path": data["sources"][0]["path"]}
+    preview = {"verb": "preview", "data": data}
+    questions = [inspection, preview, {"verb": "tokens", "data": data, "tokenizer": str(words)}]
     lines = b"".join(json.dumps(question).encode() + b"\n" for question in questions)
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, input=lines, capture_output=True, cwd=ROOT, env=environment, timeout=60, check=True)
