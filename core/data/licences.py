@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 
 _NAMES = re.compile(r"(?:un)?licen[cs]e|licen[cs]es|copying|copyright|notice", re.IGNORECASE)
+# What ends like this is data or code about licences rather than a licence.
+_OTHER = re.compile(
+    r"\.(?:jsonl?|ndjson|csv|tsv|parquet|xml|nxml|warc|wet|wat|tex|py|js|ts|java|c|h|cc|cpp|go|rs|rb|php|cs|kt|swift|sh)"
+    r"(?:\.(?:gz|bz2|zst))?\Z",
+    re.IGNORECASE,
+)
 _ABOUT = re.compile(r"(?:(?:un)?licen[cs]e|notice|readme|copying)", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"SPDX-License-Identifier:\s*(?P<id>[\w.+\-() ]{2,100})")
 # The first that is found in a text decides: the narrower ones stand before those whose words they share.
@@ -35,12 +41,12 @@ _HEAD = 4096
 
 def is_licence(name: str) -> bool:
     """Whether a file of this name states a licence."""
-    return _NAMES.fullmatch(re.split(r"[.\-_ ]", name, maxsplit=1)[0]) is not None
+    return _NAMES.fullmatch(re.split(r"[.\-_ ]", name, maxsplit=1)[0]) is not None and not _is_other(name)
 
 
 def is_about(name: str) -> bool:
     """Whether a file of this name in a folder of data tells about the data: licence, notice, readme."""
-    return _ABOUT.match(name) is not None
+    return _ABOUT.match(name) is not None and not _is_other(name)
 
 
 def guess(text: str) -> str | None:
@@ -54,3 +60,7 @@ def stated_in(text: str) -> str | None:
     """Return the SPDX identifier that the beginning of a file states, None where it states none."""
     found = _IDENTIFIER.search(text[:_HEAD])
     return found["id"].strip() if found else None
+
+
+def _is_other(name: str) -> bool:
+    return _OTHER.search(name) is not None

@@ -102,7 +102,7 @@ def documents(source: Source, tally: Tally, unit: Unit | None = None) -> Iterato
             if not text.strip():
                 tally.empty += 1
                 continue
-            size = _encoded_bytes(text)
+            size = check_text(text)
         except RowError as error:
             tally.refuse(row.place, error)
             continue
@@ -184,12 +184,15 @@ def describe(source: Source, number: int) -> str:
     return f"data.sources[{number}] ({source.kind}{what})"
 
 
-def check_text(text: str) -> None:
-    """Raise RowError where text holds what no tokenizer can take: a NUL character or half a surrogate pair."""
+def check_text(text: str) -> int:
+    """Return the length of text in UTF-8 bytes.
+
+    Raises: RowError where it holds what no tokenizer can take: a NUL character or half a surrogate pair.
+    """
     if "\0" in text:
         raise RowError("encoding", f"expected text, found a NUL character at {text.index(chr(0))}")
     try:
-        text.encode()
+        return len(text.encode())
     except UnicodeEncodeError as error:
         raise RowError("encoding", f"expected text, found half a surrogate pair at {error.start}") from None
 
@@ -262,11 +265,6 @@ def _stated_column(source: Source) -> str | None:
             return source.columns.text
         case _:
             return "text"
-
-
-def _encoded_bytes(text: str) -> int:
-    check_text(text)
-    return len(text.encode())
 
 
 def _no_rows(where: str, found: str) -> UsageError:

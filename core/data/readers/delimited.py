@@ -20,6 +20,8 @@ _LOOKED_AT = 200
 _HEAD_CHARACTERS = 2**18
 _NAME = re.compile(r"[^\W\d][\w .\-/#()]{0,63}")
 _MOST_WORDS = 4
+_FEW = 3
+_ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
 # A quoted field may span lines; what is longer is a quote that nobody closed.
 csv.field_size_limit(MAX_LINE_BYTES)
 
@@ -161,11 +163,14 @@ def _is_quoted(head: Sequence[str], delimiter: str) -> bool:
     if delimiter != "\t":
         return True
     fields = [field for line in head for field in line.rstrip("\r\n").split(delimiter) if field.startswith('"')]
-    well = [field for field in fields if re.fullmatch(r'"(?:[^"]|"")*"', field)]
+    well = [field for field in fields if _ENCLOSED.fullmatch(field)]
     raw = Counter(line.count(delimiter) for line in head if line.strip())
     if len(raw) == 1:
-        # Nothing needs quotes here: they enclose fields only where all that begin so say it, and one has a quote in it.
-        return bool(fields) and len(well) == len(fields) and any('""' in field[1:-1] for field in well)
+        # Nothing needs quotes here: they enclose fields only where all that begin so say it, and one has a quote in it
+        # or a whole column is quoted.
+        columns = zip(*(line.rstrip("\r\n").split(delimiter) for line in head[1:] if line.strip()), strict=True)
+        is_column = len(head) > _FEW and any(all(field in well for field in column) for column in columns)
+        return len(well) == len(fields) > 0 and (is_column or any('""' in field[1:-1] for field in well))
     return _steadiness(head, delimiter) > raw.most_common(1)[0][1] / raw.total()
 
 

@@ -43,13 +43,13 @@ class Decoder:
         self.check()
         return value
 
-    def begin(self, text: str) -> tuple[Any, int]:
-        """Return the value at the start of a text and where it ends. Follow it with `check`.
+    def begin(self, text: str, start: int) -> tuple[Any, int]:
+        """Return the value that begins at a character of a text, and where it ends. Follow it with `check`.
 
         Raises: ValueError, RecursionError.
         """
         self._repeated.clear()
-        return self._inner.raw_decode(text)
+        return self._inner.raw_decode(text, start)
 
     def check(self) -> None:
         """Raise RowError where the value decoded last has a key twice."""
@@ -139,22 +139,22 @@ class Window:
         value begins.
         """
         self.peek()
-        self._window, self._at = self._window[self._at :], 0
         while True:
             try:
-                value, stop = self._decoder.begin(self._window)
+                value, stop = self._decoder.begin(self._window, self._at)
             except RecursionError:
                 raise self.broken("found a value nested too deeply to read") from None
             except ValueError as error:
-                if self._ended or len(self._window) > MAX_LINE_BYTES:
+                if self._ended or len(self._window) - self._at > MAX_LINE_BYTES:
                     raise DataError(f"{self.place}: expected a JSON value, found: {error}") from None
             else:
                 # A number that ends where the window ends may go on in the file.
                 if stop < len(self._window) or self._ended:
-                    self.line += self._window.count("\n", 0, stop)
+                    self.line += self._window.count("\n", self._at, stop)
                     self._at = stop
                     self._decoder.check()
                     return value
+            self._window, self._at = self._window[self._at :], 0
             self._read(max(_CHUNK, len(self._window)))
 
     def broken(self, what: str) -> DataError:
