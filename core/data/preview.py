@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,16 @@ from typing import Any, assert_never
 from core.config.data import InstructionData, RowFormat, TextData
 from core.config.sources import CodeSource, Columns, FilesSource, Source, StandardLibrarySource
 from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical, detect
-from core.data.sources import describe, documents, rows
-from core.data.tally import Tally
+from core.data.rows import Row
+from core.data.sources import describe, documents, records, rows
+from core.data.tally import RowError, Tally
+from core.data.text_columns import text_of
 
 ROWS_TO_DETECT = 100
 DOCUMENTS = "documents"
-"""What stands for a format where a source gives documents."""
+COLUMNS = "columns"
+"""What stands for a format where a source gives documents, and where nobody knows what its rows say."""
+_MOST_COLUMNS = 100
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,13 @@ class PreviewRow:
     number: int
     source: int
     place: str
-    says: str | Canonical
+    says: str | Canonical | Row
+    """A document, what a row of a known format says, or the columns where nobody knows what they say."""
 
     def as_json(self, characters: int | None = None) -> dict[str, Any]:
         """Return it as JSON values, texts cut to so many characters with `characters` beside them, how many there were.
 
-        `kind` is document, conversation, preference, judged or prompt.
+        `kind` is document, conversation, preference, judged, prompt or columns.
         """
         head = {"number": self.number, "source": self.source, "place": self.place}
         return {**head, **_said(self.says, characters)}
@@ -44,7 +50,7 @@ class Preview:
     kind: str
     """text or instructions."""
     formats: tuple[str, ...]
-    """Of each source that was read: its row format, or documents."""
+    """Of each source that was read: its row format, documents, or columns."""
     start: int
     """How many rows stand before these."""
     rows: tuple[PreviewRow, ...]
@@ -115,11 +121,9 @@ class _Reading:
                 self.given += 1
                 yield PreviewRow(self.given - 1, index, place, says)
 
-    def _said(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Canonical]]:
+    def _said(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Canonical | Row]]:
         if isinstance(self._data, TextData):
-            self.formats.append(DOCUMENTS)
-            for document in documents(source, tally):
-                yield document.place, document.text
+            yield from self._documents(source, tally)
             return
         stream = rows(source, tally)
         first = list(islice(stream, ROWS_TO_DETECT))
@@ -132,10 +136,31 @@ class _Reading:
         yield from canonical(chain(first, stream), shape, columns_of(source), tally)
 
 
-def _said(says: str | Canonical, characters: int | None) -> dict[str, Any]:
+    def _documents(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Row]]:
+        stated = columns_of(source).text
+        first = list(islice(records(source, Tally(tally.source, 1.0)), ROWS_TO_DETECT))
+        if first and not any(_has_text(row, stated) for row in first):
+            self.formats.append(COLUMNS)
+            yield from ((row.place, row) for row in records(source, tally))
+            return
+        self.formats.append(DOCUMENTS)
+        yield from ((document.place, document.text) for document in documents(source, tally))
+
+
+def _has_text(row: Row, stated: str | None) -> bool:
+    try:
+        text_of(row.values, stated)
+    except RowError:
+        return False
+    return True
+
+
+def _said(says: str | Canonical | Row, characters: int | None) -> dict[str, Any]:
     match says:
         case str():
             return {"kind": "document", **_text(says, characters)}
+        case Row():
+            return {"kind": "columns", "values": _values(says, characters)}
         case Conversation():
             return {"kind": "conversation", "turns": _turns(says.turns, characters)}
         case Preference():
@@ -159,6 +184,14 @@ def _turns(turns: Sequence[Turn], characters: int | None) -> list[dict[str, Any]
         }
         for turn in turns
     ]
+
+
+def _values(row: Row, characters: int | None) -> dict[str, str]:
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for name, value in list(row.values.items())[:_MOST_COLUMNS]
+    }
+    return {name: text if characters is None else text[:characters] for name, text in texts.items()}
 
 
 def _text(text: str, characters: int | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from core.data.fingerprints import tokenizer_place, with_known_tokenizer
 from core.data.formats import Conversation
 from core.data.manifest import TOKENIZER
 from core.data.preview import Preview, preview
+from core.data.rows import Row
 from core.data.templates import TemplateName, resolve_template
 from core.data.token_view import token_view
 from core.data.tokenize import TextTokenizer
@@ -73,6 +74,12 @@ def _content(found: Preview, number: int) -> str | Conversation:
     row = found.rows[0]
     if not isinstance(row.says, str | Conversation):
         kind = row.as_json(0)["kind"]
+        if isinstance(row.says, Row):
+            raise DataError(
+                f"{row.place}: expected a text or a format that is known, found the columns "
+                f"{', '.join(map(repr, list(row.says.values)[:30]))}",
+                hint="Name what holds the text: --column text=NAME.",
+            )
         raise DataError(
             f"{row.place}: expected a document or a conversation to imitate, found a {kind} row "
             f"({found.formats[row.source]})",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.preview import Preview
+from core.data.preview import COLUMNS, Preview
 from core.data.preview import preview as preview_of
 from core.data.subject import columns_from, find_subject
 from core.errors import UsageError
@@ -22,6 +22,7 @@ CHARACTERS = 1_200
 """Of each text, on a terminal and in lines; --json has them whole."""
 LINES = 12
 MOST_ROWS = 10_000
+_ERRORS = 5
 _ROLES = {"system": "system", "user": "user", "assistant": "answer"}
 _INDENT = "  "
 
@@ -71,6 +72,9 @@ def _row_lines(values: dict[str, Any], found: Preview, context: Context) -> Iter
     for side in ("chosen", "rejected"):
         for turn in values.get(side, ()):
             yield from _turn_lines(f"{side}: {_ROLES[turn['role']]}", turn, context)
+    for name, text in values.get("values", {}).items():
+        yield f"{_INDENT}{_bold(shown(name), context)}"
+        yield from _text_lines({"text": text, "characters": len(text)}, _INDENT * 2)
     if "label" in values:
         yield f"{_INDENT}{_bold('judged good' if values['label'] else 'judged bad', context)}"
     yield ""
@@ -97,8 +101,12 @@ def _text_lines(values: dict[str, Any], indent: str) -> Iterator[str]:
 def _tell(found: Preview, context: Context) -> None:
     if not found.rows:
         context.say(f"There are {found.total or 0:,} rows.")
-    for error in (error for tally in found.tallies for error in tally.errors):
+    errors = [error for tally in found.tallies for error in tally.errors]
+    for error in errors[:_ERRORS]:
         context.say(f"! {shown(error)}")
+    if COLUMNS in found.formats:
+        context.say("Nobody knows what these columns say: name them, such as --column text=NAME, or "
+                    "--column prompt=NAME --column response=NAME.")  # fmt: skip
     if bad := found.bad_rows:
         context.say(f"{bad:,} bad row(s) so far.")
     for name, count in found.as_json(0)["repaired"].items():

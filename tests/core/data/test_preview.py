@@ -94,3 +94,19 @@ def test_rows_of_no_known_format_are_refused_with_their_keys(tmp_path: Path) -> 
     source = _file(tmp_path, "a.jsonl", {"colour": 1, "size": 2})
     with pytest.raises(DataError, match="'colour', 'size'"):
         preview(_instructions(source), start=0, count=1)
+
+
+def test_columns_that_nobody_knows_are_shown_as_they_are(tmp_path: Path) -> None:
+    source = _file(tmp_path, "a.jsonl", {"colour": "red", "size": [1, 2]}, {"colour": "blue", "size": None})
+    data = TextData(kind="text", sources=[source], tokenizer=TrainedTokenizer(kind="train"))
+    found = preview(data, start=1, count=5).as_json()
+    assert (found["formats"], found["total"], found["bad_rows"]) == (["columns"], 2, 0)
+    assert found["rows"][0]["kind"] == "columns"
+    assert found["rows"][0]["values"] == {"colour": "blue", "size": "null"}
+
+
+def test_a_few_rows_without_text_are_bad_ones(tmp_path: Path) -> None:
+    source = _file(tmp_path, "a.jsonl", {"text": "one"}, {"colour": "red", "size": 1}, {"text": "two"})
+    data = TextData(kind="text", sources=[source], tokenizer=TrainedTokenizer(kind="train"))
+    found = preview(data, start=0, count=5)
+    assert (found.formats, [row.says for row in found.rows], found.bad_rows) == (("documents",), ["one", "two"], 1)

@@ -139,3 +139,20 @@ def test_wrong_usage_is_exit_2(
     assert out == ""
     assert words in err
     assert "Traceback" not in err
+
+
+def test_columns_that_nobody_knows(piped: Context, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"colour\\u001b": "red\\u001b[2J", "size": 3}\n')
+    preview(str(path), Window(), piped, as_json=False)
+    assert _printed(piped.output).splitlines()[1:] == ["  colour␛", "    red␛[2J", "  size", "    3", ""]
+    assert "--column text=NAME" in _printed(piped.words)
+    preview(str(path), Window(columns=("text=colour\x1b",)), piped, as_json=True)
+    assert json.loads(_printed(piped.output).splitlines()[-1])["text"] == "red\x1b[2J"
+
+
+def test_many_bad_rows_are_said_in_few_words(piped: Context, tmp_path: Path) -> None:
+    preview(_preset(piped, tmp_path, *ROWS, *["{"] * 100), Window(rows=20), piped, as_json=True)
+    words = _printed(piped.words).splitlines()
+    assert len(words) == 6
+    assert words[-1] == "100 bad row(s) so far."
