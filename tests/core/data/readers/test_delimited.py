@@ -98,7 +98,7 @@ def test_a_quote_that_nobody_closes_costs_one_row(tmp_path: Path, monkeypatch: p
     assert (tally.rows - len(found), dict(tally.bad)) == (1, {"columns": 1})
     assert "field larger than field limit" in tally.errors[0]
     assert len(found) > 500
-    assert delimited.MAX_LINE_BYTES == before
+    assert before == delimited.MAX_LINE_BYTES
 
 
 def test_nothing_has_no_rows(tmp_path: Path) -> None:

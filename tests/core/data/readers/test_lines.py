@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data.readers import lines
-from core.data.readers.lines import Span, lines_of
+from core.data.readers.lines import WHOLE, Span, lines_of
 from core.data.tally import RowError
 
 
-def read(path: Path, span: Span = Span()) -> list[tuple[bytes | None, str, int]]:
+def read(path: Path, span: Span = WHOLE) -> list[tuple[bytes | None, str, int]]:
     with lines_of(path, span) as found:
         return [(line.data, line.place, line.offset) for line in found]
 
