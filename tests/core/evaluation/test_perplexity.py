@@ -18,6 +18,7 @@ from core.data.tokenizer_files import load_tokenizer
 from core.errors import NumericError, UsageError
 from core.evaluation.perplexity import CausalScorer, Likelihoods, first_tokens, model_folder, scorer_for
 from core.model.load import build_model
+from core.model.reading import Reading
 from core.run.directory import Home
 
 WORDS = ["<unk>", "<s>", "</s>", "a", "b", "c", *(f"w{number}" for number in range(34))]
@@ -111,6 +112,23 @@ def test_batch_size_and_order_do_not_matter(save: Callable[..., Path]) -> None:
     shuffled = CausalScorer(folder, batch_tokens=37)([texts[number] for number in order])
     assert shuffled == pytest.approx(together[order], rel=1e-6)
     assert len(set(together.round(3))) > 30
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        Reading(packing="dense", head="linear", attention="sdpa", chunk=7),
+        Reading(packing="unpacked", head="stub", attention="eager", chunk=7),
+        Reading(packing="unpacked", head="keep", attention="sdpa", chunk=7),
+    ],
+)
+def test_however_a_model_reads_the_values_are_the_same(save: Callable[..., Path], reading: Reading) -> None:
+    scorer = CausalScorer(save())
+    texts = [text for text in TEXTS if len(text.split()) > 1]
+    expected = scorer(texts)
+    scorer._model.set_attn_implementation(reading.attention)
+    scorer._reading = reading
+    assert scorer(texts) == pytest.approx(expected, rel=1e-5)
 
 
 def test_long_texts_are_cut(save: Callable[..., Path]) -> None:
