@@ -10,7 +10,8 @@ from pathlib import Path
 class Options:
     """`folder` is a temporary one of this call; `smollm2` the real model's folder, None where it cannot be had.
 
-    `models` and `dtypes` leave the others out; empty ones leave none out.
+    `models` and `dtypes` leave the others out; empty ones leave none out. `documents` are those that filters judge
+    (JSON lines with a text), `datatrove` is the Python of an environment that has it.
     """
 
     folder: Path
@@ -21,3 +22,5 @@ class Options:
     steps: int | None
     models: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
+    documents: Path | None = None
+    datatrove: Path | None = None

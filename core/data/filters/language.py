@@ -17,8 +17,6 @@ Identify = Callable[[str], tuple[str, float]]
 """Text to the likeliest language and its probability; ("", 0.0) for text without anything to read."""
 
 _PREFIX = "__label__"
-# What fastText takes for the end of a line or of a word besides the space, and what it cannot be given.
-_BREAKS = str.maketrans(dict.fromkeys("\n\r\t\v\f\0", " "))
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -58,9 +56,11 @@ def _identifier(model: Any) -> Identify:
     predict = model.predict
 
     def identify(text: str) -> tuple[str, float]:
-        line = _SURROGATES.sub("\ufffd", text.translate(_BREAKS))
+        line = text.replace("\n", " ")
         if not line.strip():
             return "", 0.0
+        if not line.isascii():
+            line = _SURROGATES.sub("\ufffd", line)
         # A call with a list takes another path, which breaks with numpy 2; this one gives plain floats.
         labels, probabilities = predict(line, k=1)
         if not labels:
