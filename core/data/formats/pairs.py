@@ -72,7 +72,7 @@ def from_pair(values: dict[str, Any], shape: PairFormat, columns: Columns, repai
         check_text(text)
     else:
         text = required_text(values, answers)
-    return [Conversation((*asked, Turn("assistant", text)))]
+    return [finished([*asked, Turn("assistant", text)], repairs)]
 
 
 def prompt_turns(values: dict[str, Any], shape: PairFormat, columns: Columns, repairs: set[str]) -> list[Turn]:
@@ -85,7 +85,7 @@ def prompt_turns(values: dict[str, Any], shape: PairFormat, columns: Columns, re
     keys = names(columns.prompt, *PROMPT[shape])
     asked = lookup(values, keys)
     if isinstance(asked, list):
-        turns = turns_of(asked, keys[0], repairs, system=system)
+        turns = _ending_with_a_question(turns_of(asked, keys[0], repairs, system=system))
         return [Turn(turn.role, turn.content, supervised=turn.role != "assistant") for turn in turns]
     question = required_text(values, keys)
     if shape == "prompt_completion":
@@ -93,9 +93,15 @@ def prompt_turns(values: dict[str, Any], shape: PairFormat, columns: Columns, re
             repairs.add("alpaca_text_taken_apart")
             return [*head, Turn("user", found["instruction"], found["input"] or "")]
         if is_transcript(question):
-            return [*head, *transcript_turns(question, "prompt", open_end=True)]
+            return [*head, *_ending_with_a_question(transcript_turns(question, "prompt", open_end=True))]
     history = _history(values.get("history")) if shape == "alpaca" else []
     return [*head, *history, Turn("user", question, _input(values, shape, columns))]
+
+
+def _ending_with_a_question(turns: list[Turn]) -> list[Turn]:
+    if not turns or turns[-1].role != "user":
+        raise RowError("format", "expected a prompt that ends with the user's turn, found one that does not")
+    return turns
 
 
 def _from_instances(asked: list[Turn], instances: object) -> list[Conversation]:

@@ -113,7 +113,7 @@ def from_prompt(values: dict[str, Any], columns: Columns, repairs: set[str]) -> 
     if asked is None:
         keys = names(columns.prompt, "prompt", "instruction", "question", "turns")
         raise RowError("format", f"expected a prompt under {' or '.join(map(repr, keys))}")
-    if asked[-1].role != "user":
+    if not asked or asked[-1].role != "user":
         raise RowError("format", "expected a prompt that ends with the user's turn, found the assistant's")
     return Prompt(tuple(asked))
 

@@ -146,6 +146,13 @@ def test_columns_of_other_names(read: Reader) -> None:
         ("alpaca", {"instruction": "a", "instances": [{"input": ""}]}, "format", "expected the key 'output'"),
         ("dolly", {"instruction": "a", "context": 1, "response": "b"}, "format", "expected text in 'context'"),
         ("prompt_completion", {"prompt": "a"}, "format", "expected the key 'completion' or 'response' or"),
+        ("prompt_completion", {"prompt": [], "completion": "a"}, "format", "ends with the user's turn"),
+        (
+            "prompt_completion",
+            {"prompt": "Human: a\n\nAssistant: b", "completion": "c"},
+            "format",
+            "ends with the user's",
+        ),
         ("question_answer", {"question": "a"}, "format", "expected the key 'answer' or"),
         ("question_answer", {"question": 3, "answer": "b"}, "format", "expected text in 'question', found 3"),
         ("question_answer", {"question": "a", "answer": "\ud800"}, "encoding", "half a surrogate pair"),
