@@ -143,6 +143,7 @@ def _walked(folder: Path) -> Iterator[CodeFile]:
         found += [CodeFile(f"{before}{name}", 0, left_out="link") for name in folders if Path(place, name).is_symlink()]
         # A repository inside, and what package managers unpack, may be larger than all the rest.
         found += [CodeFile(f"{before}{name}/", 0, left_out="vendored") for name in folders if name in VENDORED]
+        found += [CodeFile(f"{before}{name}/", 0, left_out="hidden") for name in folders if name.startswith(".")]
         folders[:] = [name for name in folders if not name.startswith(".") and name not in VENDORED]
         for name in names:
             status = os.lstat(Path(place, name))

@@ -16,7 +16,7 @@ LINK, SUBMODULE = "120000", "160000"
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a commit: its path, git's mode, the object's name and its size in bytes (0 of a submodule)."""
+    """One entry of a commit: its path, git's mode, the object's name and its size in bytes (0 of a submodule or lost)."""
 
     path: str
     mode: str
@@ -51,7 +51,7 @@ def entries(repository: Path) -> list[Entry]:
         if record:
             description, _, path = record.partition(b"\t")
             mode, _, name, size = description.decode().split()
-            found.append(Entry(path.decode("utf-8", "surrogateescape"), mode, name, 0 if size == "-" else int(size)))
+            found.append(Entry(path.decode("utf-8", "surrogateescape"), mode, name, int(size) if size.isdecimal() else 0))
     return sorted(found, key=lambda entry: entry.path)
 
 

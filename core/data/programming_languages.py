@@ -20,8 +20,10 @@ _NO_CODE = frozenset({"Text only", "Text output"})
 
 def language_of(name: str) -> str | None:
     """Return the language of a file with this name (without its folders), None where none is known."""
+    if name in _names():
+        return _names()[name]
     suffix = name[name.rfind(".") :].lower() if "." in name[1:] else ""
-    return _by_name(name if not suffix or name in _names() else suffix)
+    return _suffixes().get(suffix) or _by_pattern(suffix or name)
 
 
 def known_languages() -> frozenset[str]:
@@ -30,11 +32,7 @@ def known_languages() -> frozenset[str]:
 
 
 @cache
-def _by_name(name: str) -> str | None:
-    if name in _names():
-        return _names()[name]
-    if name in _suffixes():
-        return _suffixes()[name]
+def _by_pattern(name: str) -> str | None:
     return next((language for pattern, language in _patterns() if fnmatchcase(name, pattern)), None)
 
 
