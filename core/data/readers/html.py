@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.data.readers.opening import opened
 from core.data.rows import Row
 from core.data.tally import RowError, Tally
 from core.errors import DataError
+
+if TYPE_CHECKING:
+    from resiliparse.parse.html import HTMLTree
+    from resiliparse.parse.html.node import Node
 
 MAX_PAGE_BYTES = 64 * 2**20
 MAX_DEPTH = 2000
@@ -80,6 +85,7 @@ def page_of(html: bytes, encoding: str | None = None) -> Page:
     if is_too_deep(html):
         raise RowError("too_deep", f"expected at most {MAX_DEPTH} HTML elements inside one another, found more")
     tree = HTMLTree.parse(decoded_html(html, encoding))
+    _keep_lists(tree)
     text = ""
     for main_content in (True, False):
         text = extract_plain_text(
@@ -103,6 +109,34 @@ def page_of(html: bytes, encoding: str | None = None) -> Page:
         language=(root.getattr("lang") or "").strip() if root else "",
         licence=(licence.getattr("href") or "").strip() if licence else "",
     )
+
+
+def _keep_lists(tree: HTMLTree) -> None:
+    """Make paragraphs of the items of lists that say something, each behind a hyphen.
+
+    Taking out the main content drops every list that is not numbered (resiliparse 2.0.1), for most are menus. A list
+    is taken for one where links make up half of its text or more.
+    """
+    if tree.document is None:
+        return
+    for found in reversed(list(tree.document.query_selector_all("ul"))):
+        if found.closest("nav, header, footer, aside, form, [role=navigation], [hidden]"):
+            continue
+        linked = sum(_length(link) for link in found.query_selector_all("a"))
+        block = tree.create_element("div") if 2 * linked < _length(found) else None
+        if block is None:
+            continue
+        for item in list(found.child_nodes):
+            paragraph, hyphen = tree.create_element("p"), tree.create_text_node("- ")
+            if paragraph is not None and hyphen is not None and item.node_name == "LI":
+                for child in (hyphen, *item.child_nodes):
+                    paragraph.append_child(child)
+                block.append_child(paragraph)
+        found.replace_with(block)
+
+
+def _length(element: Node) -> int:
+    return len(" ".join((element.text or "").split()))
 
 
 def decoded_html(html: bytes, encoding: str | None = None) -> str:
@@ -142,6 +176,11 @@ def is_too_deep(html: bytes) -> bool:
 
 
 def _tidy(text: str) -> str:
-    # A tab stands between the cells of a table.
-    lines = (re.sub(r"[ \t]*\t[ \t]*", "\t", line).strip("\t").rstrip() for line in text.splitlines())
+    lines: list[str] = []
+    for line in text.splitlines():
+        line = re.sub(r"^[ \t]*•[ \t]", "- ", line)
+        line = re.sub(r"[ \t]*\t[ \t]*", "\t", line).strip("\t").rstrip()  # a tab stands between the cells of a table
+        if line.startswith("- ") and len(lines) > 1 and not lines[-1] and lines[-2].startswith("- "):
+            lines.pop()
+        lines.append(line)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

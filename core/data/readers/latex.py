@@ -17,7 +17,7 @@ from core.data.rows import Row
 from core.data.tally import RowError, Tally
 from core.errors import DataError
 
-MAX_SOURCE_BYTES = 64 * 2**20
+MAX_SOURCE_BYTES = 16 * 2**20
 _MOST_MEMBERS = 20_000
 _DEEPEST_INPUT = 10
 _SUFFIXES = (".tex", ".ltx", ".latex", ".txt", ".bbl", ".sty", ".cls", "")

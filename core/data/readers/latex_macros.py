@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _MOST_EXPANSIONS = 200_000
 _MOST_GROWTH = 4  # a text may become this many times as long, and a megabyte more
@@ -14,6 +15,9 @@ _NEW = re.compile(
 )
 _OPERATOR = re.compile(r"\\DeclareMathOperator(\*?)\s*\{?\s*(\\[a-zA-Z@]+)\s*\}?")
 _DEF = re.compile(r"\\(?:[gx]|e)?def\s*(\\[a-zA-Z@]+)([^{}\n]{0,40})(?=\{)")
+_BRACE = re.compile(r"\\.|[{}]", re.S)
+_ARGUMENT = re.compile(r"[ \t\n]*+(\\(?:[a-zA-Z@]+|.)|.)", re.S)
+_MOST_OPTIONAL = 500  # characters in brackets
 _COUNT = re.compile(r"\s*\[(\d)\]")
 
 
@@ -31,33 +35,35 @@ def without_comments(source: str) -> str:
     return _COMMENT.sub(r"\1", source)
 
 
-def group_end(text: str, start: int) -> int:
-    """Return where the group that opens at `start` ends, behind its brace; -1 where it is never closed."""
-    depth = 0
-    for found in re.compile(r"\\.|[{}]", re.S).finditer(text, start):
+@lru_cache(maxsize=2)
+def _group_ends(text: str) -> dict[int, int]:
+    """Return where each group ends, behind its brace, by where it begins; one that is never closed is not in it.
+
+    One pass for all of a text: a search from each brace takes time that grows with the square of those left open.
+    """
+    ends: dict[int, int] = {}
+    opened: list[int] = []
+    for found in _BRACE.finditer(text):
         match found.group():
             case "{":
-                depth += 1
-            case "}":
-                depth -= 1
-                if depth <= 0:
-                    return found.end()
+                opened.append(found.start())
+            case "}" if opened:
+                ends[opened.pop()] = found.end()
             case _:
                 pass
-    return -1
+    return ends
 
 
-def group(text: str, start: int, limit: int = 100_000) -> tuple[str, int] | None:
+def group(text: str, start: int) -> tuple[str, int] | None:
     """Return the group in braces (or the one token) that comes after `start` and blanks, and where it ends."""
-    while start < len(text) and text[start] in " \t\n":
-        start += 1
-    if start >= len(text) or text[start] == "}":
+    token = _ARGUMENT.match(text, start)
+    if token is None or token.group(1) == "}":
         return None
-    if text[start] != "{":
-        token = re.compile(r"\\(?:[a-zA-Z@]+|.)|.", re.S).match(text, start)
-        return (token.group(), token.end()) if token else None
-    end = group_end(text[start : start + limit], 0)
-    return (text[start + 1 : start + end - 1], start + end) if end > 0 else None
+    at = token.start(1)
+    if token.group(1) != "{":
+        return token.group(1), token.end()
+    end = _group_ends(text).get(at)
+    return (text[at + 1 : end - 1], end) if end is not None else None
 
 
 def optional(text: str, start: int) -> tuple[str, int] | None:
@@ -66,7 +72,7 @@ def optional(text: str, start: int) -> tuple[str, int] | None:
     if found is None:
         return None
     depth = 0
-    for token in re.compile(r"\\.|[{}\]]|\n\s*\n", re.S).finditer(text, found.end(), found.end() + 5000):
+    for token in re.compile(r"\\.|[{}\]]|\n\s*\n", re.S).finditer(text, found.end(), found.end() + _MOST_OPTIONAL):
         match token.group():
             case "{":
                 depth += 1

@@ -66,8 +66,9 @@ def _fed(splitter: _Splitter, chunk: bytes, tally: Tally) -> Iterator[XMLRecord]
             chunk, ends = b"", False
         except _Broken as broken:
             yield from splitter.taken()
-            tally.rows += 1
-            tally.refuse(splitter.place(broken.at), broken.error)
+            if broken.error is not None:
+                tally.rows += 1
+                tally.refuse(splitter.place(broken.at), broken.error)
             chunk = broken.rest
             ends = ends and bool(chunk)
             splitter.begin_anew()
@@ -75,7 +76,7 @@ def _fed(splitter: _Splitter, chunk: bytes, tally: Tally) -> Iterator[XMLRecord]
 
 
 class _Broken(Exception):
-    def __init__(self, at: int, error: RowError, rest: bytes) -> None:
+    def __init__(self, at: int, error: RowError | None, rest: bytes) -> None:
         super().__init__()
         self.at = at
         self.error = error
@@ -98,6 +99,8 @@ class _Splitter:
     _base: int = 0  # where in the file the parser's byte 0 would be
     _searching: bool = False
     _tail: bytes = b""
+    _raised_at: int = 0
+    _around_is_guessed: bool = False
 
     def __post_init__(self) -> None:
         self._parser = self._new_parser()
@@ -128,16 +131,19 @@ class _Splitter:
         try:
             self._parser.Parse(chunk, ends)
             if self._read - self._base - self._parser.CurrentByteIndex > MAX_RECORD_BYTES:
-                raise RowError("too_long", f"expected XML, found no end of one tag in {MAX_RECORD_BYTES} bytes")
+                raise self._refusal("too_long", f"expected XML, found no end of one tag in {MAX_RECORD_BYTES} bytes")
         except (expat.ExpatError, RowError) as error:
-            at = self._base + self._parser.CurrentByteIndex
+            # After an exception in a handler the parser reads to the end of the chunk all the same.
+            at = self._raised_at if isinstance(error, RowError) else self._base + self._parser.CurrentByteIndex
             rest = chunk[max(at + 1 - before, 0) :]
             self._read -= len(rest)
             raise _Broken(at, self._explained(error, ends), rest) from None
 
-    def _explained(self, error: expat.ExpatError | RowError, ends: bool) -> RowError:
+    def _explained(self, error: expat.ExpatError | RowError, ends: bool) -> RowError | None:
         if isinstance(error, RowError):
             return error
+        if self._builder is None and self._around_is_guessed:
+            return None  # the end of an element around the records whose beginning was lost, and counted then
         where = f" in the record that begins at byte {self._start}" if self._builder is not None else ""
         if ends:
             return RowError("truncated", f"expected the end of the XML{where}, found the end of the file")
@@ -155,6 +161,7 @@ class _Splitter:
         self._read -= len(rest)
         self._searching, self._tail = False, b""
         around, self._open = self._open, []
+        self._around_is_guessed = not around
         self._parser = self._new_parser()
         # The document type makes named entities something to pass over instead of an error.
         opening = "<!DOCTYPE a SYSTEM 'a'>" + "".join(f"<{name}>" for name in around or ["a"])
@@ -180,7 +187,7 @@ class _Splitter:
         self._encoding = encoding
 
     def _entity(self, name: str, *rest: object) -> None:
-        raise RowError("xml", f"expected no entities of the file's own, found a declaration of {name[:40]!r}")
+        raise self._refusal("xml", f"expected no entities of the file's own, found a declaration of {name[:40]!r}")
 
     def _named(self, name: str, is_parameter: bool) -> None:
         if not is_parameter:
@@ -223,7 +230,13 @@ class _Splitter:
     def _grow(self, size: int) -> None:
         self._size += size
         if self._size > MAX_RECORD_BYTES:
-            raise RowError("too_long", f"expected a record of at most {MAX_RECORD_BYTES} bytes, found a longer one")
+            raise self._refusal(
+                "too_long", f"expected a record of at most {MAX_RECORD_BYTES} bytes, found a longer one"
+            )
 
     def _too_deep(self) -> RowError:
-        return RowError("too_deep", f"expected at most {MAX_DEPTH} elements inside one another, found more")
+        return self._refusal("too_deep", f"expected at most {MAX_DEPTH} elements inside one another, found more")
+
+    def _refusal(self, code: str, message: str) -> RowError:
+        self._raised_at = self._base + self._parser.CurrentByteIndex
+        return RowError(code, message)
