@@ -33,13 +33,12 @@ def json_shape(path: Path, head: bytes) -> Shape:
     Raises: DataError where it has none, or is a registry of data sets.
     """
     text = head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip()
-    if text.startswith("["):
-        # A line may be an array too, but then no line is a row: such a file is meant as one array.
-        return "json_array"
-    if not text.startswith("{"):
-        return "json_lines"
     name = logical_name(path).lower()
     first, _, _ = text.partition("\n")
+    if text.startswith("["):
+        return "json_lines" if name.endswith("l") and _is_whole(first) and _second_line(path) else "json_array"
+    if not text.startswith("{"):
+        return "json_lines"
     follows = "" if first.strip() == "{" else _second_line(path)
     if follows == "{" or (name.endswith("l") and first.strip() != "{") or (follows and is_object(first)):
         return "json_lines"
@@ -68,7 +67,7 @@ def _of_object(path: Path, head: bytes, text: str, *, alone: bool) -> Shape:
     is_list = any(kind == "[" and key.lower() in _LISTS for key, kind in kinds.items())
     if is_list or (kinds and set(kinds.values()) == {"{"}):
         return "json_object"
-    if alone:
+    if alone or (not kinds and logical_name(path).lower().endswith("l")):
         return "json_lines"
     shown = ", ".join(map(show, list(kinds)[:10])) or "none that can be read"
     raise _no_records(path, f"one JSON object with the keys: {shown}", "Write one record a line, or a list of records.")
@@ -91,10 +90,15 @@ def _members(path: Path, head: bytes) -> dict[str, str]:
 
 def is_object(line: str) -> bool:
     """Whether a line is one JSON object."""
+    return line.lstrip().startswith("{") and _is_whole(line)
+
+
+def _is_whole(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        json.loads(line)
     except (ValueError, RecursionError):
         return False
+    return True
 
 
 def _second_line(path: Path) -> str:
@@ -105,7 +109,7 @@ def _second_line(path: Path) -> str:
         while looked_at < MAX_LINE_BYTES and (chunk := file.read(_CHUNK)):
             looked_at += len(chunk)
             if not after_line:
-                chunk = chunk.lstrip() if looked_at == len(chunk) else chunk
+                chunk = chunk.removeprefix(codecs.BOM_UTF8).lstrip() if looked_at == len(chunk) else chunk
                 _, newline, chunk = chunk.partition(b"\n")
                 after_line = bool(newline)
             if after_line and (rest := chunk.lstrip()):

@@ -39,7 +39,8 @@ FILES: dict[str, str | bytes] = {
 }
 READ = ["Makefile", "app/main.py", "app/stated.c", "lib/deep/tea.rs", "lib/late.py", "lib/licences.py"]
 SKIPPED = {
-    "licence": 2, "binary": 1, "unknown_language": 1, "generated": 2, "too_long": 1, "vendored": 3, "hidden": 1, "link": 1,
+    "licence": 2, "binary": 1, "unknown_language": 1, "generated": 2, "too_long": 1, "vendored": 3, "hidden": 1,
+    "link": 1,
 }  # fmt: skip
 
 
@@ -168,7 +169,7 @@ def test_a_lost_object_is_an_error(repository: Path) -> None:
                     == "blob"
                 ):
                     blob.unlink()
-    with pytest.raises(DataError, match="expected the object [0-9a-f]{40}, found none"):
+    with pytest.raises(DataError, match=r"expected the object [0-9a-f]{40}, found none"):
         read(source(repository))
 
 

@@ -40,6 +40,8 @@ FILES: dict[str, tuple[str, str | bytes, str]] = {
     "wrapped": ("a.json", '{"version": "1", "data": [{"a": 1}]}', "json_object"),
     "squad": ("a.json", json.dumps({"version": "1.1", "data": [ARTICLE]}), "squad"),
     "squad, indented": ("a.json", json.dumps({"data": [ARTICLE]}, indent=1), "squad"),
+    "arrays a line": ("a.jsonl", "[1, 2]\n[3]\n", "json_lines"),
+    "a first line that is a bracket": ("a.jsonl", '{\n{"a": 1}\n', "json_lines"),
     "csv": ("a.csv", "a,b\n1,2\n", "csv"),
     "tsv": ("a.tsv", "a\tb\n1\t2\n", "tsv"),
     "markdown": ("a.md", "# Tea\n", "markdown"),

@@ -10,7 +10,8 @@ from core.data.licences import guess, is_about, is_licence
 @pytest.mark.parametrize(
     ("name", "licence", "about"),
     [
-        ("LICENSE", True, True), ("licence.md", True, True), ("LICENSE-APACHE", True, True), ("COPYING.LESSER", True, True),
+        ("LICENSE", True, True), ("licence.md", True, True), ("LICENSE-APACHE", True, True),
+        ("COPYING.LESSER", True, True),
         ("UNLICENSE", True, True), ("LICENSE.some-project", True, True), ("README.md", False, True),
         ("readme.upstream.txt", False, True), ("NOTICE", True, True), ("licenses.py", False, False),
         ("license_texts.jsonl.gz", False, False), ("license.jsonl", False, False), ("data.txt", False, False),

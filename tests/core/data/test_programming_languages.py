@@ -10,7 +10,8 @@ from core.data.programming_languages import known_languages, language_of
 @pytest.mark.parametrize(
     ("name", "language"),
     [
-        ("a.py", "Python"), ("A.PY", "Python"), ("a.b.rs", "Rust"), ("a.h", "C"), ("a.hpp", "C++"), ("a.ts", "TypeScript"),
+        ("a.py", "Python"), ("A.PY", "Python"), ("a.b.rs", "Rust"), ("a.h", "C"), ("a.hpp", "C++"),
+        ("a.ts", "TypeScript"),
         ("a.tsx", "TSX"), ("a.jsx", "JavaScript"), ("a.go", "Go"), ("a.m", "Objective-C"), ("a.pl", "Perl"),
         ("a.sql", "SQL"), ("a.v", "verilog"), ("a.cu", "CUDA"), ("Makefile", "Makefile"), ("Dockerfile", "Docker"),
         ("CMakeLists.txt", "CMake"), ("a.txt", None), ("a.bin", None), ("a", None), (".py", None), ("a.", None),

@@ -71,7 +71,7 @@ def test_places_in_a_part_are_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\n{"text": "b"}\n{\n')
     cut = source("json", path)
-    first, second, third = units_of(cut, 3, split_bytes=14)
+    _, second, third = units_of(cut, 3, split_bytes=14)
     assert second == Unit(3, str(path), 14, 28)
     assert third.stop is None
     assert [document.place for document in documents(cut, Tally("s", 1.0), second)] == [f"{path}:byte 14"]
