@@ -1,8 +1,8 @@
 """A small helper process that speaks the lines of core/query.py, for the Data screen: `python data_helper.py FOLDER`.
 
 It reads lines of text as documents and really applies the length filter, so that figures follow the draft. What a file
-is called says how it behaves: slow.txt takes its time, broken.txt is refused, dead.txt ends the helper. Every question
-is written to FOLDER/questions.jsonl.
+is called says how it behaves: slow.txt takes its time, counting.txt takes it for the trial only, broken.txt is refused,
+dead.txt ends the helper. Every question is written to FOLDER/questions.jsonl.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TOKENS = [("<|im_start|>", False, True), ("user\n", False, False), ("Name", Fals
 def texts(path: str) -> list[str]:
     name = Path(path).name
     if name == "broken.txt":
-        raise ValueError(f"{path}: line 3: expected UTF-8, found byte 0xFF")
+        raise ValueError(f"{name}: line 3: expected UTF-8, found byte 0xFF")
     if name == "dead.txt":
         os._exit(9)
     if name == "slow.txt":
@@ -33,11 +33,15 @@ def texts(path: str) -> list[str]:
 
 
 def inspect(question: dict[str, Any]) -> dict[str, Any]:
-    found = texts(question["path"])
-    is_chat = "chat" in Path(question["path"]).name
+    path = question["source"]["path"]
+    found = texts(path)
+    is_chat = "chat" in Path(path).name
     return {"container": "json_lines" if is_chat else "text", "format": "messages" if is_chat else "documents",
-            "rows": len(found), "bad_rows": 1, "documents": len(found), "columns": ["text", found[0][:30]],
-            "errors": [f"{question['path']}:3: {found[-1][:40]}"], "files": 1,
+            "rows": len(found), "bad_rows": 1, "documents": len(found), "complete": True,
+            "repaired": {}, "unusable_rows": 0,
+            "columns": [{"name": "text", "type": "text", "rows": len(found), "example": found[0][:30]}],
+            "left_out": [{"what": "notes.lst", "reason": found[0][:30]}],
+            "errors": [f"{Path(path).name}:3: {found[-1][:40]}"], "files": [],
             "bytes": sum(map(len, found))}  # fmt: skip
 
 
@@ -59,6 +63,11 @@ def preview(question: dict[str, Any]) -> dict[str, Any]:
 
 def filter_report(question: dict[str, Any]) -> dict[str, Any]:
     """Try the length filters in their order; every other kind drops nothing."""
+    if Path(question["data"]["sources"][0]["path"]).name == "counting.txt":
+        print(
+            json.dumps({"type": "progress", "stage": "reading", "done": 400, "total": 1000, "unit": "rows"}), flush=True
+        )
+        time.sleep(60)
     left = documents(question["data"])
     came, filters, dropped, languages = len(left), [], [], {"en": len(left) - 1, "fr": 1}
     for number, one in enumerate(question["data"]["filters"]):

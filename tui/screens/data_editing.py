@@ -16,7 +16,7 @@ from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
 from tui.screens.form_actions import counted, launch_form, save_form
 from tui.services.data_draft import Step, add, items, move, new_form, remove, steps, take_kind
-from tui.services.data_text import source_key
+from tui.services.data_text import source_name
 from tui.services.safe_text import SafeText, safe, size_words
 from tui.services.words import count_text
 
@@ -137,7 +137,7 @@ def run_summary(screen: DataScreen) -> list[SafeText]:
     state, form = screen.state, screen.state.form
     if form is None:
         return []
-    names = [source_key(form, step) for step in steps(form) if step.kind == "source"]
+    names = [source_name(form, step) for step in steps(form) if step.kind == "source"]
     filters = [str(item.get("kind")) for item in items(form, ("data", "filters")) if isinstance(item, dict)]
     lines = [safe(f"Sources: {', '.join(names)}", limit=300)]
     lines.append(safe(f"Filters: {', '.join(filters) or 'none'}".replace("_", " "), limit=300))

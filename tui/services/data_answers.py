@@ -13,36 +13,70 @@ ROW_FORMATS: tuple[str, ...] = get_args(RowFormat)
 
 
 @dataclass(frozen=True)
-class Inspection:
-    """What was found by looking at a source; `format` is how its records are written, `says` what its rows say."""
+class Column:
+    """A column of a source: its name, what its values are, and one of them."""
 
-    path: str
+    name: str
+    type: str = ""
+    example: str = ""
+
+    @classmethod
+    def of(cls, value: object) -> Column:
+        """Return a column from the helper's answer: an object, or a bare name."""
+        if not isinstance(value, Mapping):
+            return cls(str(value))
+        return cls(text_of(value, "name"), text_of(value, "type"), text_of(value, "example"))
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found by looking at a source.
+
+    `format` is how its records are written, `says` what its rows say where that is known. `files` are (path, format,
+    rows), `left_out` (what, why), `repaired` (what was mended, how often). `is_whole` is False where reading stopped
+    at a limit, so that there may be more of everything.
+    """
+
     format: str
     says: str
     rows: int | None
     bad_rows: int
+    unusable_rows: int
     documents: int | None
     is_whole: bool
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     bytes: int | None
     errors: tuple[str, ...]
+    files: tuple[tuple[str, str, int], ...]
+    left_out: tuple[tuple[str, str], ...]
+    repaired: tuple[tuple[str, int], ...]
+
+    @property
+    def is_instructions(self) -> bool:
+        """Whether every row says something of a known format, so that the loss can count responses only."""
+        return bool(self.says) or (bool(self.files) and all(form in ROW_FORMATS for _, form, _ in self.files))
 
     @classmethod
     def of(cls, answer: Json) -> Inspection:
         """Return an inspection from the helper's answer."""
-        columns, form = answer.get("columns"), text_of(answer, "format")
-        container = text_of(answer, "container")
+        form = text_of(answer, "format")
+        files = maps(list_of(answer, "files"))
         return cls(
-            path=text_of(answer, "path"),
-            format=container or form,
+            format=text_of(answer, "container") or form,
             says=form if form in ROW_FORMATS else "",
             rows=whole_of(answer, "rows"),
             bad_rows=whole_of(answer, "bad_rows") or 0,
+            unusable_rows=whole_of(answer, "unusable_rows") or 0,
             documents=whole_of(answer, "documents"),
             is_whole=answer.get("complete") is not False,
-            columns=tuple(map(_column, columns)) if isinstance(columns, list) else tuple(columns or ()),
+            columns=tuple(map(Column.of, list_of(answer, "columns"))),
             bytes=whole_of(answer, "bytes"),
             errors=tuple(map(_error, list_of(answer, "errors"))),
+            files=tuple((text_of(one, "path"), text_of(one, "format"), whole_of(one, "rows") or 0) for one in files),
+            left_out=tuple(
+                (text_of(one, "what"), text_of(one, "reason")) for one in maps(list_of(answer, "left_out"))
+            ),
+            repaired=_counter(answer, "repaired"),
         )
 
 
@@ -274,10 +308,6 @@ def list_of(values: object, name: str) -> list[Any]:
 def maps(values: list[Any]) -> list[Json]:
     """Return the mappings among the values."""
     return [value for value in values if isinstance(value, Mapping)]
-
-
-def _column(value: object) -> str:
-    return text_of(value, "name") if isinstance(value, Mapping) else str(value)
 
 
 def _error(value: object) -> str:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from core.config.fields import Slot
 from tui.forms.form_state import FormState
 from tui.forms.form_text import help_lines
 from tui.services.data_answers import DroppedRow, Estimate, FilterCount, Inspection, Trial
-from tui.services.data_draft import Step
+from tui.services.data_draft import Step, inspect_topic, source_key
 from tui.services.data_histogram import bar_lines, histogram_lines
 from tui.services.data_state import DataState, Refusal, StepRow
-from tui.services.data_text import share_text, source_key
+from tui.services.data_text import share_text, source_item
 from tui.services.safe_text import safe, safe_lines, size_words
-from tui.services.styled import Line, line, word, wrapped, wrapped_lines
+from tui.services.styled import Line, Tone, line, word, wrapped, wrapped_lines
 from tui.services.words import count_text
 
 _NAME = 13
 _TEXT_LINES = 3
+_MOST_COLUMNS = 100
+_MOST_FILES = 200
 _EMPTY = (
     ("Nothing is chosen yet.", "strong"),
     ("", "plain"),
@@ -34,7 +37,7 @@ def detail_lines(state: DataState, row: StepRow | None, width: int, *, figures: 
     if state.form is None or row is None:
         return wrapped_lines([line(word(text, tone)) for text, tone in _EMPTY], width)  # type: ignore[arg-type]
     if figures:
-        return [*refused_lines(state.refusals.get("trial"), width), *figure_lines(state, width)]
+        return figure_lines(state, width)
     lines = [] if row.slot is None else [*_field_lines(state.form, row.slot, width), line()]
     match row.step.kind:
         case "source":
@@ -70,16 +73,17 @@ def refused_lines(refusal: Refusal | None, width: int) -> list[Line]:
 
 
 def _pair(name: str, value: object) -> Line:
-    return line(word(f"{name:<{_NAME}}", "muted"), word(value))
+    return line(word(f"{name:<{_NAME}} ", "muted"), word(value))
 
 
 def _source_lines(state: DataState, form: FormState, step: Step, width: int) -> list[Line]:
-    key = source_key(form, step)
-    if (refusal := state.refusals.get(f"inspect {key}")) is not None:
+    key = source_key(source_item(form, step))
+    topic = inspect_topic(key)
+    if (refusal := state.refusals.get(topic)) is not None:
         return refused_lines(refusal, width)
     found = state.inspections.get(key)
     if found is None:
-        return [line(word("looking at it …" if f"inspect {key}" in state.waiting else "not looked at yet", "muted"))]
+        return [line(word("looking at it …" if topic in state.waiting else "not looked at yet", "muted"))]
     return _inspection_lines(found, width)
 
 
@@ -91,15 +95,54 @@ def _inspection_lines(found: Inspection, width: int) -> list[Line]:
     if found.rows is not None:
         lines.append(_pair("rows", count_text(found.rows) + more))
     if found.documents is not None:
-        lines.append(_pair("documents", count_text(found.documents)))
-    if found.bytes is not None:
+        lines.append(_pair("conversations" if found.says else "documents", count_text(found.documents) + more))
+    lines.append(_bad_line("bad rows", found.bad_rows))
+    if found.unusable_rows:
+        lines.append(_bad_line("unusable", found.unusable_rows))
+    lines += [_pair("mended", f"{what.replace('_', ' ')} {count_text(count)}") for what, count in found.repaired]
+    if found.bytes:
         lines.append(_pair("size", size_words(found.bytes)))
-    tone = "bad" if found.bad_rows else "good"
-    lines.append(line(word(f"{'bad rows':<{_NAME}}", "muted"), word(count_text(found.bad_rows), tone)))  # type: ignore[arg-type]
-    if found.columns:
-        lines += wrapped(safe(f"{'columns':<{_NAME}}" + ", ".join(found.columns), limit=500), width)
     for error in found.errors:
         lines += wrapped(safe(f"! {error}", limit=300), width, "warning")
+    return lines + _column_lines(found, width) + _file_lines(found)
+
+
+def _bad_line(name: str, count: int) -> Line:
+    tone: Tone = "bad" if count else "good"
+    return line(word(f"{name:<{_NAME}} ", "muted"), word(count_text(count), tone))
+
+
+def _column_lines(found: Inspection, width: int) -> list[Line]:
+    if not found.columns:
+        return []
+    lines = [line(), line(word("columns", "title"))]
+    longest = min(24, max(len(safe(column.name)) for column in found.columns))
+    for column in found.columns[:_MOST_COLUMNS]:
+        name = safe(column.name, limit=longest).text[:longest].ljust(longest + 1)
+        example = safe(column.example, limit=max(8, width))
+        lines.append(line(word(name, "accent"), word(f"{column.type}  ", "muted"), example))
+    if len(found.columns) > _MOST_COLUMNS:
+        lines.append(line(word(f"… {len(found.columns)} columns in all", "muted")))
+    return lines
+
+
+def _file_lines(found: Inspection) -> list[Line]:
+    lines: list[Line] = []
+    if len(found.files) > 1:
+        lines += [line(), line(word(f"{len(found.files)} files", "title"))]
+        for path, form, rows in found.files[:_MOST_FILES]:
+            right = word(f" {form} {count_text(rows)}", "muted")
+            lines.append(line(safe(Path(path).name, limit=60), right=[right]))
+        if len(found.files) > _MOST_FILES:
+            lines.append(line(word(f"… {len(found.files)} files in all", "muted")))
+    if found.left_out:
+        lines += [line(), line(word("not read", "title"))]
+        lines += [
+            line((safe(Path(what).name, limit=60), "plain"), word(f"  {reason}", "muted"))
+            for what, reason in found.left_out[:_MOST_FILES]
+        ]
+        if len(found.left_out) > _MOST_FILES:
+            lines.append(line(word(f"… {len(found.left_out)} in all", "muted")))
     return lines
 
 
@@ -128,21 +171,28 @@ def _count_lines(found: FilterCount) -> list[Line]:
     ]  # fmt: skip
     if found.changed:
         lines.append(line(word(f"{count_text(found.changed)} changed", "accent")))
-    return lines + bar_lines([(name.replace("_", " "), count) for name, count in found.rules], found.seen)
+    return lines + bar_lines([(rule_words(name), count) for name, count in found.rules], found.seen)
+
+
+def rule_words(rule: str) -> str:
+    """Return a rule's name without that of its filter, in words."""
+    return rule.rpartition(".")[2].replace("_", " ")
 
 
 def _dropped_lines(one: DroppedRow, width: int) -> list[Line]:
-    rule = word(f"{one.rule.replace('_', ' ')} ", "warning")
+    rule = word(f"{rule_words(one.rule)} ", "warning")
     head = line(word("✗ ", "bad"), rule, (safe(one.value, limit=120), "strong"))
     text = " ".join(one.text.split())[: _TEXT_LINES * max(1, width)]
     body = wrapped(safe(text), max(1, width - 2), "plain")[:_TEXT_LINES]
-    place = line(word("  "), (safe(one.place, limit=200), "muted"))
+    place = line(word("  "), (safe(Path(one.place).name, limit=200), "muted"))
     return [head, place, *[line(word("│ ", "muted"), *part.left) for part in body]]
 
 
 def figure_lines(state: DataState, width: int) -> list[Line]:
     """Return the estimate for the whole, and lengths and languages of what is kept of the sample."""
     trial = state.trial
+    if (refusal := state.refusals.get("trial")) is not None:
+        return refused_lines(refusal, width)
     if trial is None:
         waits = "trial" in state.waiting
         return [line(word("taking a sample …" if waits else "There are no figures yet.", "muted"))]
@@ -171,6 +221,6 @@ def estimate_lines(estimate: Estimate | None, trial: Trial) -> list[Line]:
     if estimate.documents is not None:
         lines.append(_pair("the whole", f"≈ {count_text(estimate.documents)} documents kept"))
     if estimate.tokens is not None:
-        disk = "" if estimate.bytes is None else f", ≈ {size_words(estimate.bytes)} on disk"
+        disk = "" if estimate.bytes is None else f", {size_words(estimate.bytes)} on disk"
         lines.append(_pair("", f"≈ {count_text(estimate.tokens)} tokens{disk}"))
     return lines

@@ -152,3 +152,24 @@ def question_data(form: FormState, folder: Path) -> dict[str, Any] | None:
         return None
     found = json.loads(config.model_dump_json()).get("data")
     return found if isinstance(found, dict) else None
+
+
+def source_key(item: object) -> str:
+    """Return what tells a source of the draft from others: all of it but how much is taken."""
+    kept = {name: value for name, value in item.items() if name != "share"} if isinstance(item, dict) else item
+    return json.dumps(kept, sort_keys=True)
+
+
+def inspect_topic(key: str) -> str:
+    """Return the topic of the question what a source is."""
+    return f"inspect {key}"
+
+
+def placed_source(item: object, folder: Path) -> dict[str, Any] | None:
+    """Return a source of the draft with an absolute path, for a question; None where it names nothing yet."""
+    if not isinstance(item, dict):
+        return None
+    path, name = item.get("path"), item.get("name")
+    if isinstance(path, str) and path:
+        return {**item, "path": str((folder / Path(path).expanduser()).absolute())}
+    return dict(item) if item.get("kind") == "standard_library" or (isinstance(name, str) and name) else None

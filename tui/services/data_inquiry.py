@@ -11,8 +11,16 @@ from typing import Any
 
 from core.config.yaml_text import Place
 from tui.forms.form_state import FormState
-from tui.services.data_answers import ROW_FORMATS, Inspection, preview_of, tokens_of, trial_of
-from tui.services.data_draft import items, kind_of, question_data, take_kind
+from tui.services.data_answers import Inspection, preview_of, tokens_of, trial_of
+from tui.services.data_draft import (
+    inspect_topic,
+    items,
+    kind_of,
+    placed_source,
+    question_data,
+    source_key,
+    take_kind,
+)
 from tui.services.data_questions import DataAnswered, DataProgress, DataQuestions, DataRefused
 from tui.services.data_state import DataState, Refusal
 
@@ -41,6 +49,7 @@ class DataInquiry:
         state.form, state.opened, self._is_new = form, None, is_new
         state.waiting.clear()
         state.inspections.clear()
+        state.refusals.clear()
         state.forget_sample()
         self._asked, self._keys = {}, {}
         self.draft_changed()
@@ -78,12 +87,11 @@ class DataInquiry:
 
     def _inspect_sources(self, form: FormState) -> None:
         for item in items(form, _SOURCES):
-            path = item.get("path") if isinstance(item, dict) else None
-            topic = f"inspect {path}"
-            known = path in self.state.inspections or topic in self.state.waiting or topic in self.state.refusals
-            if isinstance(path, str) and path and not known:
-                where = str((Path.cwd() / Path(path).expanduser()).absolute())
-                self._ask(topic, {"verb": "inspect", "path": where})
+            key, source = source_key(item), placed_source(item, Path.cwd())
+            topic = inspect_topic(key)
+            known = key in self.state.inspections or topic in self.state.waiting or topic in self.state.refusals
+            if source is not None and not known:
+                self._ask(topic, {"verb": "inspect", "source": source})
 
     def look_at_row(self) -> None:
         """Ask for the tokens of the row that is looked at, and for rows behind those that are known."""
@@ -104,6 +112,7 @@ class DataInquiry:
         """Forget what is known and ask everything anew."""
         self.stop()
         self.state.inspections.clear()
+        self.state.refusals.clear()
         self._asked = {}
         self.draft_changed()
 
@@ -154,8 +163,8 @@ class DataInquiry:
             case ["tokens"]:
                 row = message.result.get("row")
                 state.tokens[row if isinstance(row, int) else state.row] = tokens_of(message.result)
-            case ["inspect", path]:
-                state.inspections[path] = found = Inspection.of(message.result)
+            case ["inspect", key]:
+                state.inspections[key] = found = Inspection.of(message.result)
                 self._after_first_look(found)
 
     def _after_first_look(self, found: Inspection | None) -> None:
@@ -163,6 +172,6 @@ class DataInquiry:
         if not self._is_new or self.state.form is None:
             return
         self._is_new = False
-        if found is not None and found.says in ROW_FORMATS and kind_of(self.state.form) == "text":
+        if found is not None and found.is_instructions and kind_of(self.state.form) == "text":
             take_kind(self.state.form, "instructions")
         self.draft_changed()

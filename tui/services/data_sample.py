@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 
 from rich.cells import cell_len
 
@@ -130,7 +131,8 @@ def sample_title(state: DataState) -> list[Span]:
     if state.form is None:
         return [word("sample", "title")]
     total = state.preview_total if state.preview_total is not None else len(state.preview)
-    spans = [word(f"row {state.row + 1 if total else 0}/{count_text(total)}", "title")]
+    more = "" if state.preview_total is not None or not state.preview else "+"
+    spans = [word(f"row {state.row + 1 if total else 0}/{count_text(total)}{more}", "title")]
     found = state.tokens.get(state.row)
     template: list[Span] = []
     if found is not None and found.template not in ("", "none"):
@@ -146,5 +148,5 @@ def sample_title(state: DataState) -> list[Span]:
         case "template":
             return [*spans, word(" · as the template writes it", "plain"), *template]
         case "text":
-            place = state.preview[state.row].place if 0 <= state.row < len(state.preview) else ""
+            place = Path(state.preview[state.row].place).name if 0 <= state.row < len(state.preview) else ""
             return [*spans, word(" · text", "plain"), (safe(f" · {place}" if place else "", limit=90), "muted")]

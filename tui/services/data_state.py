@@ -87,8 +87,9 @@ class DataState:
     def forget_sample(self) -> None:
         """Forget all that was said about the sources: they have changed."""
         self.trial, self.preview, self.preview_total, self.row = None, (), None, 0
-        self.tokens.clear()
-        self.refusals.clear()
+        self.forget_tokens()
+        for topic in ("preview", "trial"):
+            self.refusals.pop(topic, None)
 
     def forget_tokens(self) -> None:
         """Forget the tokens of rows: what makes them has changed."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.config.fields import Slot
 from tui.forms.form_state import FormState, shown_value, value_at
-from tui.services.data_draft import Step, items
+from tui.services.data_draft import Step, inspect_topic, items, source_key
 from tui.services.data_state import DataState, StepRow
 from tui.services.safe_text import safe
 from tui.services.styled import Line, Span, Tone, line, word
@@ -50,23 +50,23 @@ def _is_wrong(form: FormState, step: Step) -> bool:
                                            for place in form.wrong)  # fmt: skip
 
 
-def source_key(form: FormState, step: Step) -> str:
-    """Return what a source reads, as it stands in the draft: its path or its name."""
-    item = value_at(form.draft.values, step.place)
-    if not isinstance(item, dict):
-        return ""
-    return str(item.get("path") or item.get("name") or item.get("kind") or "")
+def source_item(form: FormState, step: Step) -> object:
+    """Return a source as it stands in the draft."""
+    return value_at(form.draft.values, step.place)
 
 
 def source_name(form: FormState, step: Step) -> str:
     """Return a source in a word or two."""
-    key = source_key(form, step)
+    item = source_item(form, step)
+    if not isinstance(item, dict):
+        return "(no path)"
+    key = str(item.get("path") or item.get("name") or item.get("kind") or "")
     return Path(key).name or key or "(no path)"
 
 
 def _source_right(state: DataState, form: FormState, step: Step) -> list[Span]:
-    key = source_key(form, step)
-    topic = f"inspect {key}"
+    key = source_key(source_item(form, step))
+    topic = inspect_topic(key)
     if topic in state.refusals:
         return [word("✗ ", "bad")]
     found = state.inspections.get(key)
