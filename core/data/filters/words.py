@@ -69,24 +69,30 @@ class _Chunks(dict[str, _Known]):
     """Chunk: its words, and the three sums over them as in `Words`."""
 
     def __missing__(self, chunk: str) -> _Known:
-        if len(chunk) > LONGEST_CHUNK:
-            pieces = (chunk[at : at + LONGEST_CHUNK] for at in range(0, len(chunk), LONGEST_CHUNK))
-            words = tuple(chain.from_iterable(map(split_chunk, pieces)))
-        else:
-            words = tuple(map(intern, split_chunk(chunk)))
-        if len(words) == 1 and chunk.isalpha():
-            known: _Known = (words, 1, len(chunk), 1)
-        else:
-            known = (words, *_sums(words))
+        known = _common(chunk) or _any(chunk)
         if len(chunk) <= _LONGEST_KEPT_CHUNK:
             self[chunk] = known
         return known
 
 
-def _sums(words: tuple[str, ...]) -> tuple[int, int, int]:
+def _common(chunk: str) -> _Known | None:
+    """Return what is known of a chunk of the commonest shapes: a word, or one with a mark of punctuation after it."""
+    if chunk in SPLITS or len(chunk) > LONGEST_CHUNK:
+        return None
+    if chunk.isalpha():
+        return (intern(chunk),), 1, len(chunk), 1
+    core, mark = chunk[:-1], chunk[-1]
+    if core.isalpha() and core not in SPLITS and (mark in _PLAIN_LAST if mark != "." else core[-1] in _LOWER):
+        return (intern(core), mark), 1, len(core), 1
+    return None
+
+
+def _any(chunk: str) -> _Known:
+    pieces = [chunk[at : at + LONGEST_CHUNK] for at in range(0, len(chunk), LONGEST_CHUNK)]
+    words = tuple(map(intern, chain.from_iterable(map(split_chunk, pieces))))
     plain = [word for word in words if not SYMBOLS.issuperset(word)]
     alphabetic = sum(1 for word in words if word.isalpha() or any(map(str.isalpha, word)))
-    return len(plain), sum(map(len, plain)), alphabetic
+    return words, len(plain), sum(map(len, plain)), alphabetic
 
 
 _KNOWN = _Chunks()
@@ -98,10 +104,6 @@ def split_chunk(chunk: str) -> list[str]:
         return list(SPLITS[chunk])
     if chunk.isalpha():
         return [chunk]
-    core, mark = chunk[:-1], chunk[-1]
-    # The commonest shape, a word and one mark, needs nothing of what follows.
-    if core.isalpha() and (mark in _LAST if mark != "." else core[-1] in _LOWER):
-        return [*SPLITS.get(core, (core,)), mark]
     before, core, after = _without_affixes(chunk)
     words = [*before, *_inner(core), *reversed(after)]
     return _joined(words) if len(words) > 1 else words
@@ -222,6 +224,7 @@ _UNITS = (
 
 
 _LAST = frozenset(_MARKS.replace("\\", "") + _QUOTES + "—–").union(map(chr, _ICONS))
+_PLAIN_LAST = _LAST & SYMBOLS
 _FIRST_MARKS = _LAST.union("§%=", _CURRENCIES)
 _RARE_FIRST = frozenset("+.UCA")
 _RARE_PREFIX = re.compile(r"\+(?![0-9])|\.\.+|(?:US|C|A)\$")
