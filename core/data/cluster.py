@@ -1,8 +1,8 @@
 """The units of a pass on a cluster, through the executors of datatrove (Slurm, Ray, and one machine to try it).
 
 The work folder must lie on a file system that all nodes share, under the same path, and so must the sources. A task is
-some of the units, one after another; a unit that is done is not done again, so a task may be lost, repeated or requeued
-at any time. Plans and decisions are made where the run is, not on a node.
+some of the units, one after another, each of which leaves a mark; a unit that is done is not done again, so a task may
+be lost, repeated or requeued at any time. Plans and decisions are made where the run is, not on a node.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from core.config.cluster import Cluster, LocalTasks, RayTasks, SlurmTasks
-from core.data.cleaning.passes import folder_of
 from core.data.cleaning.pool import Heard, UnitWork
-from core.data.cleaning.unit_files import UnitFiles
 from core.errors import UsageError
 from core.run.processes import die_with_parent
 
@@ -47,6 +46,17 @@ class Units:
         """Do the units `rank`, `rank + world_size`, ..."""
         for unit in self.units[rank::world_size]:
             self.function(self.work, self.number, unit, _nobody)
+            (self.marks / str(unit)).touch()
+
+    @property
+    def folder(self) -> Path:
+        """Where the engine keeps its logs."""
+        return (self.work / "cluster" / f"{self.function.__name__}-{self.number}").absolute()
+
+    @property
+    def marks(self) -> Path:
+        """Where a file stands for each unit that is done."""
+        return self.folder / "done"
 
 
 def over_cluster(
@@ -67,11 +77,14 @@ def over_cluster(
         return
     # The largest first, so that no task waits for one that began the largest last.
     units = sorted(sizes, key=lambda unit: (-sizes[unit], unit))
-    running = _start(Units(function, work, number, tuple(units)), cluster)
+    dealt = Units(function, work, number, tuple(units))
+    shutil.rmtree(dealt.marks, ignore_errors=True)
+    dealt.marks.mkdir(parents=True)
+    running = _start(dealt, cluster)
     heard = Heard()
     left = set(units)
     try:
-        _watch(running, folder_of(work, number), left, heard, pulse)
+        _watch(running, dealt.marks, left, heard, pulse)
     except BaseException:
         running.cancel()
         raise
@@ -85,7 +98,7 @@ def over_cluster(
     if left:
         raise UsageError(
             f"the {cluster.kind} tasks ended, and {len(left) + 1} of {len(units)} units were not done",
-            hint=f"Their logs are in {_logs(work, number)}. Mend what they say (time, memory, the environment of the "
+            hint=f"Their logs are in {dealt.folder}. Mend what they say (time, memory, the environment of the "
             "nodes, a folder that they do not share) and resume: what is done stays done.",
         )
 
@@ -107,7 +120,7 @@ def executor(units: Units, cluster: Cluster) -> Any:
         "pipeline": [units],
         "tasks": min(cluster.tasks, len(units.units)),
         "workers": cluster.workers or -1,
-        "logging_dir": str(_logs(units.work, units.number)),
+        "logging_dir": str(units.folder),
         "skip_completed": False,
     }
     match cluster:
@@ -138,7 +151,7 @@ class _Running:
     is_running: Callable[[], bool]
     cancel: Callable[[], None]
     join: Callable[[], None]
-    """Waits until no process of this machine is left of it."""
+    """Called when the tasks have ended: waits until no process of this machine is left of them."""
     settles: float
     """Seconds after the end in which files may still appear."""
 
@@ -146,7 +159,7 @@ class _Running:
 def _start(units: Units, cluster: Cluster) -> _Running:
     started = executor(units, cluster)
     if isinstance(cluster, SlurmTasks):
-        return _submitted(started)
+        return _submitted(started, units.folder / "job")
     # Both run until all is done, so they get a process; a group of its own, to be ended with all that it starts.
     process = multiprocessing.get_context("spawn").Process(target=_run, args=(units, cluster, os.getpid()))
     process.start()
@@ -168,7 +181,10 @@ def _run(units: Units, cluster: Cluster, parent: int) -> None:
     executor(units, cluster).run()
 
 
-def _submitted(started: Any) -> _Running:
+def _submitted(started: Any, note: Path) -> _Running:
+    """Submit the job; one that an earlier run left behind when it was killed is cancelled first."""
+    if note.is_file() and shutil.which("scancel"):
+        subprocess.run(["scancel", note.read_text()], capture_output=True, check=False)
     try:
         started.run()
     except FileNotFoundError as error:
@@ -181,6 +197,7 @@ def _submitted(started: Any) -> _Running:
             hint=f"The script is {started.logging_dir.resolve_paths('launch_script.slurm')}.",
         ) from error
     job = str(started.job_id)
+    note.write_text(job)
     asked = [0.0, 1.0]
 
     def is_running() -> bool:
@@ -190,8 +207,9 @@ def _submitted(started: Any) -> _Running:
 
     def cancel() -> None:
         subprocess.run(["scancel", job], capture_output=True, check=False)
+        note.unlink(missing_ok=True)
 
-    return _Running(is_running, cancel, join=lambda: None, settles=_SETTLE_SECONDS)
+    return _Running(is_running, cancel, join=lambda: note.unlink(missing_ok=True), settles=_SETTLE_SECONDS)
 
 
 def _is_queued(job: str) -> bool:
@@ -202,7 +220,7 @@ def _is_queued(job: str) -> bool:
     return bool(asked.stdout.strip())
 
 
-def _watch(running: _Running, folder: Path, left: set[int], heard: Heard, pulse: Callable[[Heard], None]) -> None:
+def _watch(running: _Running, marks: Path, left: set[int], heard: Heard, pulse: Callable[[Heard], None]) -> None:
     """Wait until all units are done or the tasks have ended; `left` becomes what is not done."""
     look, ended = 0.0, 0.0
     while left:
@@ -210,7 +228,7 @@ def _watch(running: _Running, folder: Path, left: set[int], heard: Heard, pulse:
         if now >= look:
             # Asked before the look: what was done until the end is then seen by a look after it.
             is_last = not running.is_running()
-            done = sorted(unit for unit in left if UnitFiles(folder, unit).is_done)
+            done = sorted(left.intersection(map(int, os.listdir(marks))))
             left.difference_update(done)
             heard.done.extend(done)
             ended = (ended or now) if is_last else 0.0
@@ -220,10 +238,6 @@ def _watch(running: _Running, folder: Path, left: set[int], heard: Heard, pulse:
             look = now + _LOOK_SECONDS
         pulse(heard)
         time.sleep(_PULSE_SECONDS)
-
-
-def _logs(work: Path, number: int) -> Path:
-    return (work / "cluster" / f"pass-{number}").absolute()
 
 
 def _nobody(documents: int) -> None:

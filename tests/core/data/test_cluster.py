@@ -136,7 +136,7 @@ def test_tasks_that_end_too_early_are_said(work: Path, slurm: Path) -> None:
     (slurm / "sbatch").write_text('#!/bin/bash\necho "Submitted batch job 7"\n')
     with pytest.raises(UsageError, match="the slurm tasks ended, and 5 of 5 units were not done") as caught:
         run(work, SLURM)
-    assert "cluster/pass-0" in caught.value.hint
+    assert "cluster/run_unit-0" in caught.value.hint
 
 
 def test_a_refused_job_is_said(work: Path, slurm: Path) -> None:
@@ -179,6 +179,15 @@ def test_stopping_ends_the_tasks_of_this_machine(work: Path, here: LocalTasks) -
     assert multiprocessing.active_children() == []
 
 
+def test_a_job_that_a_killed_run_left_is_cancelled(work: Path, slurm: Path) -> None:
+    left = Units(run_unit, work, 0, ()).folder / "job"
+    left.parent.mkdir(parents=True)
+    left.write_text("5")
+    assert run(work, SLURM) == list(range(UNITS))
+    assert (slurm / "scancel.calls").read_text() == "5\n"
+    assert not left.exists()
+
+
 def test_a_queue_that_does_not_answer_is_asked_again(work: Path, slurm: Path) -> None:
     (slurm / "sbatch").write_text('#!/bin/bash\necho "Submitted batch job 7"\n')
     (slurm / "squeue").write_text(
@@ -192,10 +201,23 @@ def test_a_queue_that_does_not_answer_is_asked_again(work: Path, slurm: Path) ->
 
 def test_ranks_share_the_units_and_leave_none(tmp_path: Path) -> None:
     seen: list[int] = []
-    units = Units(lambda work, number, unit, heard: seen.append(unit), tmp_path, 0, tuple(range(10)))
+
+    def note(work: Path, number: int, unit: int, heard: object) -> None:
+        seen.append(unit)
+
+    units = Units(note, tmp_path, 0, tuple(range(10)))
+    units.marks.mkdir(parents=True)
     for rank in range(3):
         units(None, rank, 3)
     assert seen == [0, 3, 6, 9, 1, 4, 7, 2, 5, 8]
+    assert sorted(int(path.name) for path in units.marks.iterdir()) == list(range(10))
+
+
+def test_a_mark_of_an_earlier_call_says_nothing(work: Path, slurm: Path) -> None:
+    run(work, SLURM)
+    (slurm / "sbatch").write_text('#!/bin/bash\necho "Submitted batch job 7"\n')
+    with pytest.raises(UsageError, match="5 of 5 units were not done"):
+        run(work, SLURM)
 
 
 def test_without_datatrove_it_is_said(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
