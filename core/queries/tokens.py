@@ -52,8 +52,7 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
     Raises: UsageError where there is no such row or no tokenizer; DataError where the row is not to be imitated.
     """
     data = question.section()
-    place, stands_in = _place(question, data, home)
-    tokenizer = _loaded(place, _stamp(place))
+    tokenizer, place, stands_in = tokenizer_of(question, data, home)
     found = preview(data, start=question.row, count=1)
     content = _content(found, question.row)
     template: TemplateName | None = None
@@ -66,6 +65,17 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
     view = token_view(content, tokenizer, template, max_tokens=limit, accept=accept, place=row.place)
     head = {"row": row.number, "format": found.formats[row.source], "max_tokens": limit}
     return bounded({**head, **view.as_json(), "tokenizer": str(place), "stands_in": stands_in})
+
+
+def tokenizer_of(
+    question: TokensQuestion, data: TextData | InstructionData, home: Home
+) -> tuple[TextTokenizer, Path, bool]:
+    """Return the tokenizer that is meant, where it lies, and whether it stands for one that nobody has yet.
+
+    Raises: UsageError where there is none; DataError where it cannot be loaded.
+    """
+    place, stands_in = _place(question, data, home)
+    return _loaded(place, _stamp(place)), place, stands_in
 
 
 def _content(found: Preview, number: int) -> str | Conversation:

@@ -53,11 +53,11 @@ def test_set_may_be_given_again() -> None:
 @pytest.mark.parametrize(
     "command",
     ["run", "check", "presets", "schema", "runs", "attach", "logs", "stop", "checkpoint", "resume", "sample", "fetch",
-     "doctor"],
+     "doctor", "data", "data inspect", "data preview", "data filter-report", "data tokens"],
 )  # fmt: skip
 def test_every_command_of_the_contract_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        command_line._parse([command, "--help"])
+        command_line._parse([*command.split(), "--help"])
     assert left.value.code == 0
     assert f"footplate {command}" in capsys.readouterr().out
 

@@ -13,10 +13,12 @@ examples:
   footplate data inspect ./corpus                          what is it, how many rows, how many bad ones
   footplate data preview rows.jsonl --rows 3               rows as they come out: turns, answers, documents
   footplate data preview rows.csv --column text=body       name a column that has another name than usual
+  footplate data filter-report pages.warc.gz               try filters on the beginning, count by rule
+  footplate data filter-report my-run --show length.too_short    what a rule dropped, and for what value
   footplate data tokens rows.jsonl --tokenizer smollm2     the tokens of a row, and which of them the loss counts
 
-PATH is a file or a folder of anything that is known, PRESET a name from `footplate presets` or a file, RUN a prepare
-run. Nothing is written, and nothing but the path needs to be said.
+PATH is a file or a folder of anything that is known, PRESET a name from `footplate presets` or a file, RUN a finished
+prepare run. Nothing is written, and nothing but the path needs to be said.
 """
 
 
@@ -42,6 +44,14 @@ def add_data(data: argparse.ArgumentParser) -> None:
     preview.add_argument("--start", type=int, default=0, metavar="K", help="begin at row K, counted from 0")
     _add_shape(preview)
 
+    report = command("filter-report", "count what filters dropped by rule, in a run or on a sample, and show why")
+    report.add_argument("what", metavar="RUN|PRESET|PATH")
+    report.add_argument("--filters", metavar="FILE", help="try the filters of a YAML file (default: the preset's)")
+    report.add_argument("--sample", type=int, metavar="N", help="try them on N documents (default: 1000)")
+    report.add_argument("--show", metavar="RULE", help="show the documents that a rule dropped, and for what value")
+    report.add_argument("--rows", type=int, default=10, metavar="N", help="with --show, how many (default: 10)")
+    _add_shape(report)
+
     tokens = command("tokens", "show every token of a row, and whether the loss counts it")
     tokens.add_argument("what", metavar="PATH|PRESET")
     tokens.add_argument("--row", type=int, default=0, metavar="K", help="which row, counted from 0")
@@ -66,6 +76,12 @@ def answer_data(asked: argparse.Namespace, context: Context) -> int:
             from tui.commands.data_inspect import inspect
 
             return inspect(asked.path, asked.limit, context, as_json=asked.json)
+        case "filter-report":
+            from tui.commands.data_filters import Wanted, filter_report
+
+            shape = Window(shape=asked.format, columns=tuple(asked.column))
+            wanted = Wanted(asked.filters, asked.sample, asked.show, asked.rows, shape)
+            return filter_report(asked.what, wanted, context, as_json=asked.json)
         case "tokens":
             from tui.commands.data_tokens import Tokens, tokens
 

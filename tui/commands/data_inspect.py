@@ -12,7 +12,7 @@ from core.data.inspection import inspect as inspection_of
 from core.errors import UsageError
 from tui.commands.context import Context
 from tui.commands.display import write
-from tui.commands.output import cells, clip, folded, shown, table
+from tui.commands.output import clip, fitted, folded, shown, table
 from tui.services.safe_text import size_words
 
 MIXED = "mixed"
@@ -49,7 +49,7 @@ def _lines(found: Inspection, columns: int) -> Iterator[str]:
             (_cut(column.name), " or ".join(sorted(column.kinds)), f"{column.rows:,}", column.example.strip())
             for column in found.columns[:_COLUMNS]
         ]
-        yield from _fitting(table(("column", "type", "rows", "for example"), rows, right=frozenset({2})), columns)
+        yield from fitted(table(("column", "type", "rows", "for example"), rows, right=frozenset({2})), columns - 1)
         yield from _more(len(found.columns), _COLUMNS, "columns")
     if len(found.files) > 1:
         yield ""
@@ -59,12 +59,12 @@ def _lines(found: Inspection, columns: int) -> Iterator[str]:
             for file in found.files[:_FILES]
         ]  # fmt: skip
         head = ("format", "rows", "bad", "documents", "size", "file")
-        yield from _fitting(table(head, files, right=frozenset({1, 2, 3, 4})), columns)
+        yield from fitted(table(head, files, right=frozenset({1, 2, 3, 4})), columns - 1)
         yield from _more(len(found.files), _FILES, "files")
     if found.left_out:
         yield ""
         left_out = [(_below(one.what, found.source), one.reason) for one in found.left_out[:_FILES]]
-        yield from _fitting(table(("left out", "why"), left_out), columns)
+        yield from fitted(table(("left out", "why"), left_out), columns - 1)
         yield from _more(len(found.left_out), _FILES, "more")
     if found.errors:
         yield ""
@@ -103,11 +103,6 @@ def _cut(text: str) -> str:
 
 def _below(path: str, root: str) -> str:
     return path.removeprefix(f"{root.rstrip('/')}/")
-
-
-def _fitting(lines: list[str], columns: int) -> Iterator[str]:
-    for line in lines:
-        yield line if cells(line) < columns else f"{clip(line, columns - 2)}…"
 
 
 def _more(count: int, shown_count: int, what: str) -> Iterator[str]:

@@ -61,6 +61,11 @@ def folded(text: str, columns: int) -> list[str]:
     return [*lines, text] if text or not lines else lines
 
 
+def fitted(lines: Sequence[str], columns: int) -> list[str]:
+    """Return lines of at most so many columns, those that were cut with a mark at their end."""
+    return [line if cells(line) <= columns else f"{clip(line, columns - 1)}…" for line in lines]
+
+
 def bar(share: float, width: int, *, unicode: bool) -> str:
     """Return a bar of `width` cells of which `share` is filled."""
     filled = round(min(1.0, max(0.0, share)) * width)

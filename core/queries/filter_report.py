@@ -1,0 +1,197 @@
+"""What filters did in a finished run, or would do to a sample: kept and dropped by rule, and why."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, TypeAdapter
+
+from core.config.data import InstructionData, PreparableData, TextData
+from core.config.filters import NgramPerplexityFilter, PerplexityFilter
+from core.data.cleaning.decisions import Scorer
+from core.data.cleaning.plan import file_states
+from core.data.cleaning.report import DROPPED, read_report
+from core.data.cleaning.steps import text_of
+from core.data.cleaning.trial import Candidate, DroppedCandidate, Trials, take_sample
+from core.data.filter_choice import check_filters
+from core.data.filters.language import identifier
+from core.errors import DataError, UsageError
+from core.queries.bounds import bounded
+from core.queries.data import DataQuestion
+from core.queries.model import Say
+from core.run.directory import Home, RunDirectory
+
+SHOWN_CHARACTERS = 4_000
+_DATA: TypeAdapter[TextData | InstructionData] = TypeAdapter(PreparableData)
+_LANGUAGE_CHARACTERS = 2_000
+_EDGES = [0, *(step * 10**power for power in range(1, 10) for step in (1, 2, 5))]
+"""Of the bars of lengths in characters: 0, 10, 20, 50, 100, ..."""
+
+
+class FilterReportQuestion(DataQuestion):
+    """What the filters of `data` do to a sample of it, or with `run`, the folder of a finished prepare run, did there.
+
+    `rule`: list the dropped documents of this rule only; `dropped`: list so many in all, about as many of each rule.
+
+    Answer: documents, kept, filters (filter, settings, counts: input, kept, dropped and changed by rule; threshold),
+    dropped (filter, rule, value, source, place, characters, text); of a run sources besides; of a sample formats,
+    complete (whether it is all that there is), bad_rows, errors, lengths (edges, counts) of what is kept, languages of
+    what came in.
+    """
+
+    run: str | None = Field(default=None, min_length=1, max_length=4096)
+    sample: int = Field(default=1_000, ge=1, le=100_000)
+    rule: str | None = Field(default=None, min_length=1, max_length=255)
+    dropped: int = Field(default=200, ge=0, le=10_000)
+
+
+def filter_report(question: FilterReportQuestion, say: Say, home: Home) -> dict[str, Any]:
+    """Return the report.
+
+    Raises: UsageError where the question means nothing; DataError where the data or the report cannot be used.
+    """
+    if question.run is None:
+        return bounded(_of_sample(question, say, home))
+    if question.path is not None or question.data is not None:
+        raise UsageError("a question about filters has either a run or data")
+    folder = RunDirectory(Path(question.run)).data
+    report = read_report(folder)
+    counts = report.dropped()
+    _check_rule(question.rule, counts)
+    dropped = chosen(dropped_in(folder), counts, question.rule, question.dropped)
+    return bounded({**report.as_json(), "dropped": dropped})
+
+
+def dropped_in(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the dropped documents that a finished preparation kept to look at."""
+    path = folder / DROPPED
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise DataError(f"{path}:{number}: expected a JSON object, found: {error}") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: expected dropped documents, found no file") from error
+
+
+def chosen(
+    rows: Iterable[dict[str, Any]], counts: dict[str, int], rule: str | None, most: int
+) -> list[dict[str, Any]]:
+    """Return at most `most` dropped rows, about as many of each rule, or those of one rule."""
+    wanted = {rule} if rule is not None else set(counts)
+    each = max(1, most // max(1, len(wanted)))
+    seen: Counter[str] = Counter()
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        if row["rule"] in wanted and seen[row["rule"]] < each and len(found) < most:
+            seen[row["rule"]] += 1
+            found.append({**row, "text": row["text"][:SHOWN_CHARACTERS]})
+    return found
+
+
+def _check_rule(rule: str | None, counts: dict[str, int]) -> None:
+    if rule is not None and rule not in counts:
+        raise UsageError(f"no document was dropped by a rule {rule!r}", hint=f"Rules: {', '.join(counts) or 'none'}.")
+
+
+def _of_sample(question: FilterReportQuestion, say: Say, home: Home) -> dict[str, Any]:
+    data = question.section()
+    check_filters(data)
+    trials = trials_of(data, question.sample, home)
+
+    def heard(done: int, total: int) -> None:
+        say({"type": "progress", "stage": data.filters[done].kind, "done": done, "total": total, "unit": "filters"})
+
+    report = trials.run(data.filters, heard)
+    counts = dict(sum((Counter(one.counts.dropped) for one in report.filters), Counter[str]()))
+    _check_rule(question.rule, counts)
+    sample = trials.sample
+    return {
+        **report.as_json(),
+        "dropped": chosen(map(_row, report.dropped), counts, question.rule, question.dropped),
+        "formats": sample.formats,
+        "complete": sample.is_all,
+        "bad_rows": sum(tally.bad.total() for tally in sample.tallies),
+        "errors": [error for tally in sample.tallies for error in tally.errors],
+        "lengths": lengths(report.kept),
+        "languages": languages(sample.candidates),
+    }
+
+
+def _row(dropped: DroppedCandidate) -> dict[str, Any]:
+    text = text_of(dropped.candidate.value)
+    return {"filter": dropped.filter, "rule": dropped.rule, "value": dropped.value, "source": dropped.candidate.source,
+            "place": dropped.candidate.place, "characters": len(text), "text": text}  # fmt: skip
+
+
+def trials_of(data: TextData | InstructionData, count: int, home: Home) -> Trials:
+    """Return a sample of the data to try filters on, the same one as long as its sources do not change.
+
+    Raises: UsageError, DataError where the sources cannot be read.
+    """
+    return _trials(reading_of(data), count, states_of(data), home)
+
+
+def states_of(data: TextData | InstructionData) -> str:
+    """Return what tells at a glance that a source changed."""
+    return json.dumps([one.model_dump() for one in file_states(data.sources)])
+
+
+def reading_of(data: TextData | InstructionData) -> str:
+    """Return what of a data section decides which documents there are."""
+    return data.model_dump_json(include={"kind", "sources", "format", "tokenizer"})
+
+
+@lru_cache(maxsize=1)
+def _trials(reading: str, count: int, states: str, home: Home) -> Trials:
+    """Return a sample, kept while neither the sources nor the wish change: filters are tried on it again and again."""
+    return Trials(take_sample(_DATA.validate_json(reading), count), _scorers(home))
+
+
+def _scorers(home: Home) -> Callable[[PerplexityFilter | NgramPerplexityFilter], Scorer]:
+    def scorer(config: PerplexityFilter | NgramPerplexityFilter) -> Scorer:
+        if isinstance(config, NgramPerplexityFilter):
+            from core.data.ngram_perplexity import NgramScorer
+
+            return NgramScorer(Path(config.model))
+        from core.evaluation.perplexity import scorer_for  # torch
+
+        return scorer_for(config, home)
+
+    return scorer
+
+
+def lengths(kept: Iterable[Candidate]) -> dict[str, list[int]]:
+    """Return how many documents have how many characters, between edges that hold them all."""
+    sizes = sorted(len(text_of(candidate.value)) for candidate in kept)
+    if not sizes:
+        return {"edges": [], "counts": []}
+    first = max(number for number, edge in enumerate(_EDGES) if edge <= sizes[0])
+    last = next((number for number, edge in enumerate(_EDGES) if edge > sizes[-1]), len(_EDGES) - 1)
+    edges = _EDGES[first : last + 1]
+    counts = [sum(low <= size < high for size in sizes) for low, high in pairwise(edges)]
+    return {"edges": edges, "counts": counts}
+
+
+def languages(candidates: Iterable[Candidate]) -> dict[str, int]:
+    """Return how many documents are in which language, most frequent first, by the beginning of each."""
+    found = Counter(_language(text_of(candidate.value)[:_LANGUAGE_CHARACTERS]) for candidate in candidates)
+    return dict(found.most_common())
+
+
+@lru_cache(maxsize=20_000)
+def _language(text: str) -> str:
+    return _identify()(text)[0] or "none"
+
+
+@lru_cache(maxsize=1)
+def _identify() -> Callable[[str], tuple[str, float]]:
+    return identifier()
