@@ -110,6 +110,7 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
     refused = Tally("", 1.0)
     faults = Faults()
     done = 0
+    faults = Faults()
     try:
         for batch in _batches(files.items()):
             pairs = _texts(tokenizer, batch) if encoder is None else _conversations(encoder, batch, faults)
@@ -118,8 +119,9 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
                 heard(done)
                 if isinstance(found, RowError):
                     refused.refuse(item.place, found)
-                else:
-                    writers[item.split].add(*found)
+                    continue
+                for example in found:
+                    writers[item.split].add(*example)
         record = EncodedUnit(
             splits={split: writer.close() for split, writer in writers.items()},
             refused=refused.as_json(),
@@ -145,28 +147,26 @@ def _encoders(work: Path) -> tuple[TextTokenizer, ExampleEncoder | None]:
     return tokenizer, ExampleEncoder(tokenizer, template, data.max_tokens, accept=data.accept)
 
 
-def _texts(tokenizer: TextTokenizer, batch: list[Item]) -> Iterator[tuple[Item, Encoded | RowError]]:
+def _texts(tokenizer: TextTokenizer, batch: list[Item]) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
     start = len(tokenizer.prefix_ids)
     encoded = encode_documents(tokenizer, [item.payload for item in batch])
     for item, ids in zip(batch, encoded, strict=True):
         if (ids[start:-1] == tokenizer.end_token_id).any():
-            error = RowError("control_token", f"expected text, found what encodes to {tokenizer.end_token}")
-            yield item, error
+            yield item, RowError("control_token", f"expected text, found what encodes to {tokenizer.end_token}")
         else:
-            yield item, (ids, None)
+            yield item, [(ids, None)]
 
 
 def _conversations(
     encoder: ExampleEncoder, batch: list[Item], faults: Faults
-) -> Iterator[tuple[Item, Encoded | RowError]]:
+) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
     conversations = [loaded(item.payload) for item in batch]
     found = encoder.encode(conversations, places=[item.place for item in batch], faults=faults)
     for item, examples in zip(batch, found, strict=True):
         if isinstance(examples, RowError):
             yield item, examples
-        else:  # several where the chat template rewrites earlier turns
-            for example in examples:
-                yield item, (example.ids, example.supervised)
+        else:
+            yield item, [(example.ids, example.supervised) for example in examples]
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:

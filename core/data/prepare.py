@@ -24,6 +24,7 @@ from core.data.cleaning.report import REPORT
 from core.data.construction import AlreadyThereError, under_construction, write_whole
 from core.data.encoding import encode_unit, encoded_unit, tokens_folder
 from core.data.examples import stop_token_ids
+from core.data.faults import Faults
 from core.data.fingerprints import tokenizer_place
 from core.data.formats import loaded
 from core.data.manifest import (
@@ -209,9 +210,13 @@ class _Preparation:
         self._work.stage_ends("encoding", total, "documents")
 
     def _check_encoded(self, cleaned: Cleaned) -> None:
+        faults = Faults()
         for number, unit in enumerate(cleaned.plan.units):
             record = encoded_unit(self._work_folder, number)
             cleaned.tallies[unit.source].drop(record.refused)
+            faults.add(record.faults)
+        if isinstance(self._data, InstructionData):
+            faults.check(self._data.accept, self._data.max_unlabelled_rows)
         check_shares(cleaned.tallies, self._data.max_bad_rows)
 
     def _manifest(

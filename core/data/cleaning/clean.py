@@ -93,7 +93,7 @@ class _Cleaning:
 
     def _pass(self, number: int) -> None:
         place = folder_of(self._folder, number)
-        sizes = {unit: self._plan.bytes_of(unit) for unit in range(len(self._plan.units))}
+        sizes = {number: unit.bytes for number, unit in enumerate(self._plan.units)}
         left = {unit: size for unit, size in sizes.items() if not UnitFiles(place, unit).is_done}
         watch = _Watch("reading" if number == 0 else f"filtering ({number + 1})", place, sizes, self._work)
         watch.know(sizes.keys() - left.keys())

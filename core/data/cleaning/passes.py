@@ -7,7 +7,6 @@ of processes or machines may share the units, and a unit that is done is never d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -131,15 +130,14 @@ def _pass_on(plan: Plan, chain: _Chain, item: Item, counts: dict[int, FilterCoun
         found.input += 1
         result = step(value)
         if isinstance(result, Dropped):
-            found.dropped[result.rule] = found.dropped.get(result.rule, 0) + 1
+            found.drop(result.rule)
             writer.drop(index, item, result)
             return
         found.kept += 1
         if result is not None:
             value, changes = result
             is_changed = True
-            for rule, count in changes.items():
-                found.changed[rule] = found.changed.get(rule, 0) + count
+            found.change(changes)
     payload = payload_of(value) if is_changed else item.payload
     keys = chain.keys(value) if chain.keys is not None else None
     writer.add(_item(plan, item.source, item.place, payload), keys)
@@ -151,20 +149,20 @@ def _item(plan: Plan, source: int, place: str, payload: str) -> Item:
 
 
 def _read(plan: Plan, number: int, tally: Tally) -> Iterator[Item]:
-    unit = plan.units[number].unit
-    source = plan.data.sources[unit.source]
-    match plan.data:
-        case TextData():
-            for document in documents(source, tally, unit):
-                yield Item("train", unit.source, document.place, document.text)
-        case InstructionData():
-            shape = plan.formats[unit.source]
-            assert shape is not None
-            for place, conversation in conversations(rows(source, tally, unit), shape, columns_of(source), tally):
-                payload = conversation.dumped()
-                tally.documents += 1
-                tally.text_bytes += len(payload.encode())
-                yield Item("train", unit.source, place, payload)
+    for unit in plan.units[number].units():
+        source = plan.data.sources[unit.source]
+        match plan.data:
+            case TextData():
+                for document in documents(source, tally, unit):
+                    yield Item("train", unit.source, document.place, document.text)
+            case InstructionData():
+                shape = plan.formats[unit.source]
+                assert shape is not None
+                for place, conversation in conversations(rows(source, tally, unit), shape, columns_of(source), tally):
+                    payload = conversation.dumped()
+                    tally.documents += 1
+                    tally.text_bytes += len(payload.encode())
+                    yield Item("train", unit.source, place, payload)
 
 
 def _kept(
@@ -183,10 +181,6 @@ def _kept(
             found.kept += 1
             yield item
         else:
-            found.dropped[verdict.rule] = found.dropped.get(verdict.rule, 0) + 1
+            found.drop(verdict.rule)
             writer.drop(earlier, item, verdict)
 
-
-def unit_workers() -> int:
-    """Return how many processes may work on units: one a core that this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,8 @@ from core.errors import DataError
 
 VERSION = 1
 UNIT_BYTES = 64 * 2**20
+GROUP_BYTES = 16 * 2**20
+GROUP_PARTS = 4096
 _ROWS_TO_DETECT = 100
 
 
@@ -39,18 +42,35 @@ class FileState(_Record):
     modified_ns: int
 
 
-class PlannedUnit(_Record):
-    """A `Unit` in JSON."""
+class Part(_Record):
+    """A `Unit` of a source in JSON."""
 
-    source: int
     file: str
     start: int
     stop: int | None
 
-    @property
-    def unit(self) -> Unit:
-        """The unit."""
-        return Unit(self.source, self.file, self.start, self.stop)
+    def bytes(self) -> int:
+        """Return its size in bytes of its file, 0 where nobody knows it."""
+        if not self.file or not Path(self.file).is_file():
+            return 0
+        size = Path(self.file).stat().st_size
+        is_range_of_bytes = bool(self.start) or self.stop is not None
+        if is_range_of_bytes and not self.file.endswith(".parquet"):
+            return min(self.stop or size, size) - self.start
+        return size
+
+
+class PlannedUnit(_Record):
+    """What one process does at a time: a part of a large file, or several small files of one source."""
+
+    source: int
+    parts: list[Part]
+    bytes: int
+
+    def units(self) -> Iterator[Unit]:
+        """Yield the parts as readers take them."""
+        for part in self.parts:
+            yield Unit(self.source, part.file, part.start, part.stop)
 
 
 class Plan(_Record):
@@ -72,18 +92,6 @@ class Plan(_Record):
             Tally(describe(source, number), self.data.max_bad_rows) for number, source in enumerate(self.data.sources)
         ]
 
-    def bytes_of(self, number: int) -> int:
-        """Return the size of a unit in bytes of its file, 0 where nobody knows it."""
-        unit = self.units[number]
-        if not unit.file or not Path(unit.file).is_file():
-            return 0
-        size = Path(unit.file).stat().st_size
-        is_range_of_bytes = unit.start or unit.stop is not None
-        if is_range_of_bytes and not unit.file.endswith(".parquet"):
-            return min(unit.stop or size, size) - unit.start
-        return size
-
-
     def digest(self) -> str:
         """Return what is another one whenever the settings or the content of the sources are."""
         return hashlib.sha256(json.dumps(_content(self), sort_keys=True).encode()).hexdigest()
@@ -97,9 +105,9 @@ def make_plan(data: TextData | InstructionData, seed: int, work: Work) -> Plan:
     states = file_states(data.sources)
     formats = [_format(data, source, number) for number, source in enumerate(data.sources)]
     units = [
-        PlannedUnit(source=unit.source, file=unit.file, start=unit.start, stop=unit.stop)
+        unit
         for number, (source, shape) in enumerate(zip(data.sources, formats, strict=True))
-        for unit in units_of(source, number, split_bytes=_split_bytes(shape))
+        for unit in _grouped(number, units_of(source, number, split_bytes=_split_bytes(shape)))
     ]
     return Plan(
         version=VERSION,
@@ -167,6 +175,22 @@ def _format(data: TextData | InstructionData, source: Source, number: int) -> Ro
     if not first:
         tally.check()
     return detect(first, columns_of(source), tally.source)
+
+
+def _grouped(source: int, units: list[Unit]) -> Iterator[PlannedUnit]:
+    """Yield small units of a source together, since each costs files on the disk; the order stays."""
+    group: list[Part] = []
+    total = 0
+    for unit in units:
+        part = Part(file=unit.file, start=unit.start, stop=unit.stop)
+        size = part.bytes()
+        if group and (total + size > GROUP_BYTES or len(group) == GROUP_PARTS):
+            yield PlannedUnit(source=source, parts=group, bytes=total)
+            group, total = [], 0
+        group.append(part)
+        total += size
+    if group:
+        yield PlannedUnit(source=source, parts=group, bytes=total)
 
 
 def _split_bytes(shape: RowFormat | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,15 @@ class FilterCounts(BaseModel):
     """By rule."""
     changed: dict[str, int] = {}
     """How often each rule changed something."""
+
+    def drop(self, rule: str) -> None:
+        """Count a dropped document."""
+        self.dropped[rule] = self.dropped.get(rule, 0) + 1
+
+    def change(self, changes: Mapping[str, int]) -> None:
+        """Count what rules changed in a document that goes on."""
+        for rule, times in changes.items():
+            self.changed[rule] = self.changed.get(rule, 0) + times
 
     def add(self, other: FilterCounts) -> None:
         """Add the counts of other documents."""

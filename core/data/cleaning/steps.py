@@ -24,8 +24,9 @@ from core.data.filters.verdict import Changed, Dropped, TextFilter
 from core.data.formats import Conversation
 
 Value = str | Conversation
-Step = Callable[[Value], "Dropped | tuple[Value, dict[str, int]] | None"]
+StepResult = Dropped | tuple[Value, dict[str, int]] | None
 """Dropped, the value that goes on with how often each rule changed it, or None: it goes on as it is."""
+Step = Callable[[Value], StepResult]
 
 
 def step_of(config: Filter) -> Step:
@@ -87,7 +88,7 @@ def _as_conversation(value: Value) -> Conversation:
     return value
 
 
-def _text(apply: TextFilter, text: str) -> Dropped | tuple[Value, dict[str, int]] | None:
+def _text(apply: TextFilter, text: str) -> StepResult:
     verdict = apply(text)
     return (verdict.text, verdict.counts) if isinstance(verdict, Changed) else verdict
 
@@ -97,7 +98,7 @@ def _whole(apply: TextFilter, conversation: Conversation) -> Dropped | None:
     return verdict if isinstance(verdict, Dropped) else None
 
 
-def _each_turn(apply: TextFilter, conversation: Conversation) -> Dropped | tuple[Value, dict[str, int]] | None:
+def _each_turn(apply: TextFilter, conversation: Conversation) -> StepResult:
     counts: Counter[str] = Counter()
 
     def masked(text: str) -> str:
