@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, assert_never, cast
+from typing import Literal, assert_never
 
 from core.config.sources import Container
 from core.data import signs
@@ -14,7 +13,7 @@ from core.data.programming_languages import language_of
 from core.data.readers.delimited import read_delimited
 from core.data.readers.json_rows import read_json_array, read_json_lines, read_json_object, read_squad
 from core.data.readers.lines import WHOLE, Span
-from core.data.readers.opening import logical_name, opened
+from core.data.readers.opening import head_of, logical_name
 from core.data.readers.parquet import read_parquet
 from core.data.readers.text_files import TextUnit, read_file, read_hellaswag_text, read_text
 from core.data.rows import Row
@@ -47,7 +46,7 @@ def detect_container(path: Path) -> Container:
     """
     name = logical_name(path).lower()
     suffix = name[name.rfind(".") :] if "." in name[1:] else ""
-    head = _head(path)
+    head = head_of(path, HEAD_BYTES)
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith(b"WARC/"):
@@ -145,7 +144,9 @@ def _read_documents(
         case "latex":
             from core.data.readers.latex import read_arxiv_package, read_latex
 
-            return read_arxiv_package(path, tally) if signs.is_tar(_head(path)) else read_latex(path, tally)
+            return (
+                read_arxiv_package(path, tally) if signs.is_tar(head_of(path, HEAD_BYTES)) else read_latex(path, tally)
+            )
         case "gutenberg":
             from core.data.readers.gutenberg import read_gutenberg
 
@@ -174,20 +175,6 @@ def _with_language(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
     language = language_of(logical_name(path))
     for row in rows:
         yield Row({**row.values, "path": path.name, "language": language}, row.place)
-
-
-def _head(path: Path) -> bytes:
-    """Return the beginning of a file; where it breaks off, what stands before: its reader will say so."""
-    head = b""
-    with opened(path) as file:
-        stream = cast(io.BufferedReader, file)
-        try:
-            while len(head) < HEAD_BYTES and (more := stream.read1(HEAD_BYTES - len(head))):
-                head += more
-        except DataError:
-            if not head:
-                raise
-    return head
 
 
 def _xml_container(path: Path, text: str) -> Container:

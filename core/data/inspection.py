@@ -9,22 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from core.config.data import RowFormat
-from core.config.sources import Columns, Container, HubSource, PathSource, Source
+from core.config.sources import Columns, HubSource, PathSource, Source
 from core.data.formats import canonical, recognised
 from core.data.path_files import list_files
 from core.data.rows import Row
 from core.data.sources import Unit, check_text, describe, records, units_of
 from core.data.tally import KEPT_ERRORS, RowError, Tally
 from core.data.text_columns import text_of
+from core.errors import DataError
 
 _ROWS_TO_RECOGNISE = 100
 _MOST_COLUMNS = 1000
 _EXAMPLE_CHARACTERS = 80
 _MIXED = "mixed"
 # Containers whose records say something row by row; the others hold documents.
-_ROWS: frozenset[Container] = frozenset(
-    {"json_lines", "json_array", "json_object", "parquet", "csv", "tsv", "squad", "medquad", "hellaswag_text"}
-)
+_ROWS = frozenset({
+    "json_lines", "json_array", "json_object", "parquet", "csv", "tsv", "squad", "medquad", "hellaswag_text",
+    "hub", "json",
+})  # fmt: skip
 _KINDS: dict[type, str] = {
     str: "text", bool: "boolean", int: "number", float: "number", list: "list", dict: "object", type(None): "null",
 }  # fmt: skip
@@ -110,7 +112,9 @@ class Inspection:
 def inspect(source: Path | Source, *, limit: int | None = None) -> Inspection:
     """Read a file, a folder or another source and say what is in it; up to `limit` rows of each file where given.
 
-    Raises: UsageError where nothing is there; DataError where a file is no data set, or breaks off.
+    Where a file breaks off, what could be read of it counts, and one bad row for the rest.
+
+    Raises: UsageError where nothing is there; DataError where it is no data set, or nothing of it can be read.
     """
     if isinstance(source, Path):
         source = PathSource(kind="path", path=str(source))
@@ -122,7 +126,7 @@ def inspect(source: Path | Source, *, limit: int | None = None) -> Inspection:
     else:
         parts = [(unit, source.kind) for unit in units_of(source, 0)]
     seen = _Seen(source, limit)
-    files = [seen.part(unit, container) for unit, container in parts]
+    files = [seen.part(unit, container, must_begin=len(parts) == 1) for unit, container in parts]
     left_out += [LeftOut(f"{count} files", reason) for reason, count in sorted(seen.tally.skipped.items())]
     counts = [file.documents for file in files]
     return Inspection(
@@ -155,15 +159,14 @@ class _Seen:
         self.columns: dict[str, Column] = {}
         self.is_complete = True
 
-    def part(self, unit: Unit, container: str) -> FileInspection:
-        """Read one unit."""
-        rows, bad, skipped = self.tally.rows, self.tally.bad.total(), self.unusable.bad.total()
-        stream = self._noted(records(self._source, self.tally, unit))
+    def part(self, unit: Unit, container: str, *, must_begin: bool) -> FileInspection:
+        """Read one unit; `must_begin`: where not even its first row can be read, that is an error."""
+        rows, bad = self.tally.rows, self.tally.bad.total()
+        stream = self._noted(self._unbroken(unit, must_begin))
         first = list(islice(stream, _ROWS_TO_RECOGNISE))
         columns = getattr(self._source, "columns", Columns())
-        shape = recognised(first, columns) if container in _ROWS or container in ("hub", "json") else None
+        shape = recognised(first, columns) if container in _ROWS else None
         documents = self._documents(chain(first, stream), shape, columns)
-        assert self.unusable.bad.total() >= skipped
         path = Path(unit.file)
         return FileInspection(
             path=unit.file,
@@ -174,6 +177,16 @@ class _Seen:
             bad_rows=self.tally.bad.total() - bad,
             documents=documents,
         )
+
+    def _unbroken(self, unit: Unit, must_begin: bool) -> Iterator[Row]:
+        before = self.tally.rows
+        try:
+            yield from records(self._source, self.tally, unit)
+        except DataError as error:
+            if must_begin and self.tally.rows == before:
+                raise
+            self.tally.rows += 1
+            self.tally.refuse(unit.file or describe(self._source, 0), RowError("damaged", error.message))
 
     def _noted(self, stream: Iterator[Row]) -> Iterator[Row]:
         before = self.tally.rows

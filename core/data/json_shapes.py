@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 from core.data import signs
 from core.data.readers.json_window import Window
 from core.data.readers.lines import MAX_LINE_BYTES
-from core.data.readers.opening import logical_name, opened
+from core.data.readers.opening import chunks_of, head_of, logical_name
 from core.data.tally import RowError, show
 from core.errors import DataError
 
@@ -52,8 +53,7 @@ def shape_of(path: Path) -> Shape:
 
     Raises: DataError as `json_shape`, where it is UTF-16, and where it cannot be read or decompressed.
     """
-    with opened(path) as file:
-        head = file.read(_HEAD_BYTES)
+    head = head_of(path, _HEAD_BYTES)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(f"{path}: expected UTF-8, found UTF-16", hint="Convert the file to UTF-8.")
     return json_shape(path, head)
@@ -103,17 +103,19 @@ def _is_whole(line: str) -> bool:
 
 def _second_line(path: Path) -> str:
     """Return the first character that stands after the first line, "" where there is none."""
-    with opened(path) as file:
-        looked_at = 0
-        after_line = False
-        while looked_at < MAX_LINE_BYTES and (chunk := file.read(_CHUNK)):
+    looked_at = 0
+    after_line = False
+    with suppress(DataError):  # it breaks off here: its reader will say so
+        for chunk in chunks_of(path, _CHUNK):
+            rest = chunk.removeprefix(codecs.BOM_UTF8).lstrip() if not looked_at else chunk
             looked_at += len(chunk)
             if not after_line:
-                chunk = chunk.removeprefix(codecs.BOM_UTF8).lstrip() if looked_at == len(chunk) else chunk
-                _, newline, chunk = chunk.partition(b"\n")
+                _, newline, rest = rest.partition(b"\n")
                 after_line = bool(newline)
-            if after_line and (rest := chunk.lstrip()):
+            if after_line and (rest := rest.lstrip()):
                 return rest[:1].decode("latin-1")
+            if looked_at > MAX_LINE_BYTES:
+                break
     return ""
 
 

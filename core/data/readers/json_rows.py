@@ -67,12 +67,13 @@ def read_json_object(path: Path, tally: Tally) -> Iterator[Row]:
                 case "[":
                     yield from _elements(window, tally)
                 case "{":
-                    tally.rows += 1
                     try:
                         record = _record(window.next_value())
                     except RowError as error:
+                        tally.rows += 1
                         tally.refuse(place, error)
                         continue
+                    tally.rows += 1
                     yield Row({"key" if "id" in record else "id": key, **record}, place)
                 case _:
                     window.next_value()
@@ -113,12 +114,13 @@ def read_squad(path: Path, tally: Tally) -> Iterator[Row]:
 
 def _elements(window: Window, tally: Tally) -> Iterator[Row]:
     for place in window.elements():
-        tally.rows += 1
         try:
             row = Row(_record(window.next_value()), place)
         except RowError as error:
+            tally.rows += 1
             tally.refuse(place, error)
             continue
+        tally.rows += 1
         yield row
 
 

@@ -58,6 +58,36 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, io.BufferedReader(_Expanded(file, path, kind), _BUFFER))
 
 
+def chunks_of(path: Path, size: int) -> Iterator[bytes]:
+    """Yield the content of a file, decompressed, in chunks of at most `size` bytes.
+
+    What stands before the place where a compressed file breaks is yielded before the error is raised.
+
+    Raises: DataError as `opened`.
+    """
+    with opened(path) as file:
+        stream = cast(io.BufferedReader, file)
+        while chunk := stream.read1(size):
+            yield chunk
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file, decompressed; where it breaks off before, those that stand before.
+
+    Raises: DataError where it cannot be opened, or its first byte cannot be read.
+    """
+    head = b""
+    try:
+        for chunk in chunks_of(path, size):
+            head += chunk
+            if len(head) >= size:
+                break
+    except DataError:
+        if not head:
+            raise
+    return head[:size]
+
+
 def compression_of(path: Path) -> Compression | None:
     """Return how a file is compressed, by its first bytes; None where it is not.
 
