@@ -33,6 +33,8 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff"  # Thai, Lao; Myanmar; Khmer; kana
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
+# What makes most English pages more than ASCII, none of it a letter.
+_MARKS = "\u2019\u2018\u201c\u201d\u2013\u2014\u2026\u00a0\u2022\u00ae\u2122\u00a9"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 
 
@@ -74,6 +76,9 @@ def near_keys(text: str, config: NearDuplicatesFilter) -> NDArray[np.uint64]:
 
 
 def _words(text: str) -> list[bytes]:
+    if not text.isascii():
+        for mark in _MARKS:
+            text = text.replace(mark, " ")
     if text.isascii():  # the same words as below, five times as fast
         return text.encode().translate(_FOLDED).split()
     return [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(text.lower())]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.config.filters import NearDuplicatesFilter
-from core.data.duplicates import EXACT_WIDTH, NO_MATCH, exact_key, first_of_group, near_keys
+from core.data.duplicates import _MARKS, _WORD, EXACT_WIDTH, NO_MATCH, exact_key, first_of_group, near_keys
 from core.errors import DataError
 
 NEAR = NearDuplicatesFilter(kind="near_duplicates")
@@ -59,6 +59,13 @@ def test_both_ways_of_splitting_give_the_same_words() -> None:
     config = NearDuplicatesFilter(kind="near_duplicates", ngram=1, bands=200, rows=1)
     plain, accented = near_keys("A1_b-c\x1cD e", config), near_keys("a1 B\u00a0c d É", config)
     assert 0.5 < (plain == accented).mean() < 0.83  # Jaccard 4 / 6
+
+
+def test_marks_of_print_are_no_letters() -> None:
+    plain, printed = 'don\'t stop - it is "fine" ...', "don\u2019t\u00a0stop \u2014 it is \u201cfine\u201d \u2026\u2122"
+    assert (near_keys(plain, NEAR) == near_keys(printed, NEAR)).all()
+    assert (near_keys(plain + " é", NEAR) == near_keys(printed + " é", NEAR)).all()
+    assert all(_WORD.findall(mark) == [] for mark in _MARKS)
 
 
 def test_a_short_text_is_one_shingle() -> None:
