@@ -20,6 +20,7 @@ from core.errors import DataError
 MAX_SOURCE_BYTES = 16 * 2**20
 _MOST_MEMBERS = 20_000
 _DEEPEST_INPUT = 10
+_INPUT_BYTES = 4096  # what taking in a source counts for at least: ever more of little ones take time, too
 _SUFFIXES = (".tex", ".ltx", ".latex", ".txt", ".bbl", ".sty", ".cls", "")
 _INPUT = re.compile(r"\\(?:input|include|subfile)\s*(\{[^{}\n]+\}|[^\s{}\\]+)")
 
@@ -93,7 +94,7 @@ def with_inputs(main: str, sources: dict[str, str]) -> str:
     def text_of(name: str, above: tuple[str, ...]) -> str:
         nonlocal left
         text = without_comments(sources[name])
-        left -= len(text)
+        left -= len(text) + _INPUT_BYTES
         if left < 0:
             raise RowError("too_long", f"expected a paper of at most {MAX_SOURCE_BYTES} bytes, found a longer one")
 

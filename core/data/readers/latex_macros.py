@@ -17,6 +17,7 @@ _OPERATOR = re.compile(r"\\DeclareMathOperator(\*?)\s*\{?\s*(\\[a-zA-Z@]+)\s*\}?
 _DEF = re.compile(r"\\(?:[gx]|e)?def\s*(\\[a-zA-Z@]+)([^{}\n]{0,40})(?=\{)")
 _BRACE = re.compile(r"\\.|[{}]", re.S)
 _ARGUMENT = re.compile(r"[ \t\n]*+(\\(?:[a-zA-Z@]+|.)|.)", re.S)
+_AFTER_NAME = re.compile(r"\{\}|[ \t]*+(?:\n[ \t]*+(?!\n))?")
 _MOST_OPTIONAL = 500  # characters in brackets
 _COUNT = re.compile(r"\s*\[(\d)\]")
 
@@ -72,7 +73,7 @@ def optional(text: str, start: int) -> tuple[str, int] | None:
     if found is None:
         return None
     depth = 0
-    for token in re.compile(r"\\.|[{}\]]|\n\s*\n", re.S).finditer(text, found.end(), found.end() + _MOST_OPTIONAL):
+    for token in re.compile(r"\\.|[{}\]]|\n\s*\n|\x03", re.S).finditer(text, found.end(), found.end() + _MOST_OPTIONAL):
         match token.group():
             case "{":
                 depth += 1
@@ -80,7 +81,7 @@ def optional(text: str, start: int) -> tuple[str, int] | None:
                 depth -= 1
             case "]" if depth == 0:
                 return text[found.end() : token.start()], token.end()
-            case mark if mark.isspace():
+            case mark if mark.isspace() or mark == "\x03":
                 return None
             case _:
                 pass
@@ -173,14 +174,18 @@ def _used(text: str, at: int, macro: Macro) -> tuple[str, int] | None:
             return None
         arguments.append(read[0])
         at = read[1]
-    if not macro.arguments and text[at : at + 2] == "{}":
-        at += 2
+    if not macro.arguments:
+        # TeX reads the blanks after a command's name as its end.
+        blanks = _AFTER_NAME.match(text, at)
+        at = blanks.end() if blanks else at
 
     def argument(found: re.Match[str]) -> str:
         number = int(found.group(1))
         return arguments[number - 1] if 0 < number <= len(arguments) else ""
 
     body = re.sub(r"#(\d)", argument, macro.body)
+    if body.rstrip().endswith("\\xspace"):
+        body = body.rstrip().removesuffix("\\xspace") + (" " if text[at : at + 1].isalnum() else "")
     # A command at the end of what is put in must not run into the letter that follows.
     needs_gap = re.search(r"\\[a-zA-Z]+$", body) and text[at : at + 1].isalpha()
     return body + (" " if needs_gap else ""), at

@@ -14,6 +14,7 @@ from core.data.readers.latex_macros import definitions, expanded, group, optiona
 
 _KEPT = "\x01"  # stands, with a number, for a formula or code
 _LINE = "\x02"  # a line break that stays
+_PARAGRAPH = "\x03"  # the end of one
 _VERBATIM = re.compile(
     r"\\begin\{(verbatim\*?|Verbatim|lstlisting|minted|alltt)\}((?:(?!\\begin\{\1\}).)*?)\\end\{\1\}"
     r"|\\(?:verb|lstinline)\*?([^a-zA-Z0-9\s{*\[])([^\n]*?)\3",
@@ -50,7 +51,9 @@ def latex_to_text(source: str) -> str:
     footnote stands in parentheses, a theorem begins with its kind. A source that only defines commands gives "".
     """
     kept: list[str] = []
-    text = source.replace("\r\n", "\n").replace("\r", "\n").replace(_KEPT, "").replace(_LINE, "")
+    text = (
+        source.replace("\r\n", "\n").replace("\r", "\n").replace(_KEPT, "").replace(_LINE, "").replace(_PARAGRAPH, "")
+    )
     text = _VERBATIM.sub(lambda found: _set_aside(found, kept), text)
     text = without_comments(text)
     if _only_defines(text):
@@ -58,6 +61,8 @@ def latex_to_text(source: str) -> str:
     macros, text = definitions(text)
     text = expanded(_without_floats(_body(text)), macros)
     text = _MATH.sub(lambda found: _formula(found, kept), _without_floats(text))
+    # A command that leaves nothing on a line of its own must not look like the end of a paragraph.
+    text = re.sub(r"\n[ \t]*(?:\n[ \t]*)+", _PARAGRAPH, text).replace("\n", " ")
     text = _laid_out(_plain(text))
     for _ in range(3):  # a verbatim in a formula's text
         text = re.sub(rf"{_KEPT}(\d+){_KEPT}", lambda found: kept[int(found.group(1))], text)
@@ -268,7 +273,7 @@ def _accented(mark: str, letter: str) -> str:
 def _laid_out(text: str) -> str:
     text = re.sub(r"[ \n]\((?:see|cf\.|see also|e\.g\.,?)?\)", "", text)  # what is left of "(see \\cite{...})"
     paragraphs = []
-    for paragraph in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text):
+    for paragraph in re.split(rf"{_PARAGRAPH}|\n\n", text):
         lines = (" ".join(line.split()) for line in paragraph.split(_LINE))
         joined = "\n".join(line for line in lines if line and line != "-")
         if joined:

@@ -46,7 +46,7 @@ _WORDS: dict[str, Callable[[list[str]], str]] = {
         ("nowrap", "nobr", "quote", "blockquote", "cquote", "quotation", "small", "smaller", "big", "em", "strong",
          "abbr", "sc", "smallcaps", "math", "mvar", "var", "sub", "sup", "val", "num", "formatnum", "center", "chem",
          "circa", "c.", "lang-en", "music", "angle bracket", "noitalic", "italics correction", "not a typo", "sic",
-         "ipa", "linktext", "visible anchor", "vanchor", "tooltip", "hatnote inline"),
+         "linktext", "visible anchor", "vanchor", "tooltip"),
         lambda args: _at(args, 0),
     ),
     **dict.fromkeys(("convert", "cvt"), lambda args: " ".join(filter(None, args[:2]))),
@@ -82,7 +82,8 @@ def wikitext_to_text(source: str, files: Iterable[str] = FILES, categories: Iter
     text = _TAG.sub("", _BREAK.sub("\n", text))
     text = html.unescape(text)
     text = _laid_out(text)
-    return re.sub(rf"{_KEPT}(\d+){_KEPT}", lambda found: kept[int(found.group(1))], text)
+    text = re.sub(rf"{_KEPT}(\d+){_KEPT}", lambda found: kept[int(found.group(1))], text)
+    return re.sub(r"[ \t]+\n", "\n", text).strip()
 
 
 def _set_aside(tag: str, content: str, kept: list[str]) -> str:
@@ -120,7 +121,7 @@ def _without_braces(text: str, dropped: frozenset[str]) -> str:
             stack[-1][1].append(_words_of(parts, dropped) if opener == "{{" else "")
     stack[-1][1].append(text[done:])
     return "".join(
-        "".join(parts) if kind != "{|" else re.sub(r"^[ \t]*[|!].*$", "", "".join(parts), flags=re.M)
+        "".join(parts) if kind != "{|" else re.sub(r"\A.*|^[ \t]*[|!].*$", "", "".join(parts), flags=re.M)
         for kind, parts in stack
     )
 
