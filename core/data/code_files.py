@@ -14,7 +14,7 @@ from stat import S_ISLNK, S_ISREG
 from core.config.sources import CodeSource
 from core.data import licences
 from core.data.folders import existing
-from core.data.git_objects import LINK, SUBMODULE, blobs, entries, repository_at
+from core.data.git_objects import LINK, SUBMODULE, blobs, entries, head_commit, repository_at
 from core.data.programming_languages import known_languages, language_of
 from core.data.readers.lines import WHOLE, Span, utf8
 from core.data.rows import Row
@@ -130,6 +130,16 @@ def code_paths(source: CodeSource) -> list[Path]:
     reference = head.read_text(encoding="utf-8", errors="replace").removeprefix("ref:").strip()
     places = (head, repository / reference, repository / "packed-refs")
     return [place for place in places if place.is_file()]
+
+
+def code_commit(source: CodeSource) -> str | None:
+    """Return the commit that a source reads, None of a plain folder.
+
+    Raises: UsageError where nothing or no git is there; DataError where a repository has no commit.
+    """
+    root = existing(source.path)
+    repository = repository_at(root) if root.is_dir() else None
+    return None if repository is None else head_commit(repository)
 
 
 _MODES = {LINK: "link", SUBMODULE: "submodule"}

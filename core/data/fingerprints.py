@@ -13,7 +13,8 @@ from typing import Any
 import tokenizers
 
 from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
-from core.config.sources import HubSource, Source, StandardLibrarySource
+from core.config.sources import CodeSource, HubSource, Source, StandardLibrarySource
+from core.data.code_files import code_commit
 from core.data.folders import library_folder
 from core.data.manifest import VERSION, SourceFileRecord
 from core.data.progress import Work, silent
@@ -105,6 +106,8 @@ def _source_values(source: Source, work: Work) -> dict[str, Any]:
     match source:
         case HubSource() if not values["files"]:
             values["commit"] = _commit(source)
+        case CodeSource():
+            values["commit"] = code_commit(source)
         case StandardLibrarySource():
             values["python"] = platform.python_version()
         case _:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.config.sources import CodeSource
-from core.data.code_files import code_paths, code_spans, listing, read_code
+from core.data.code_files import code_commit, code_paths, code_spans, listing, read_code
 from core.data.readers.lines import Span
 from core.data.tally import Tally
 from core.errors import DataError, UsageError
@@ -142,12 +142,26 @@ def test_parts_make_the_whole(request: pytest.FixtureRequest, kind: str, size: i
     assert (len(parts) == 1) == (size == 10**6)
 
 
+def test_a_work_tree_of_a_repository_elsewhere_is_read(repository: Path, tmp_path: Path) -> None:
+    git(repository, "worktree", "add", str(tmp_path / "tree"))
+    code = source(tmp_path / "tree")
+    assert read(code)[0] == read(source(repository))[0]
+    assert code_paths(code) == [tmp_path / "tree/.git"]
+    assert code_commit(code) == code_commit(source(repository))
+    git(tmp_path / "tree", "commit", "--allow-empty", "-m", "b")
+    assert code_commit(code) != code_commit(source(repository))
+
+
 def test_a_commit_changes_the_files_that_tell_of_it(repository: Path) -> None:
     code = source(repository)
     before = {path: path.read_bytes() for path in code_paths(code)}
     assert {path.name for path in before} == {"HEAD", "main"}
     git(repository, "commit", "--allow-empty", "-m", "b")
     assert {path: path.read_bytes() for path in code_paths(code)} != before
+
+
+def test_a_plain_folder_has_no_commit(folder: Path) -> None:
+    assert code_commit(source(folder)) is None
 
 
 def test_a_repository_without_a_commit_is_an_error(folder: Path) -> None:
