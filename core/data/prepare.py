@@ -163,7 +163,7 @@ class _Preparation:
         if not isinstance(self._data, InstructionData):
             return None
         template = resolve_template(self._data.template, tokenizer)
-        stop_token_ids(tokenizer, template)
+        stop_token_ids(tokenizer, template, self._data.accept)
         return template
 
     def _train(self, cleaned: Cleaned, config: TrainedTokenizer) -> None:
@@ -233,7 +233,9 @@ class _Preparation:
             made_from=cleaned.plan.digest(),
             vocabulary_size=tokenizer.vocabulary_size,
             end_token_id=tokenizer.end_token_id,
-            stop_token_ids=stop_token_ids(tokenizer, template),
+            stop_token_ids=stop_token_ids(
+                tokenizer, template, self._data.accept if isinstance(self._data, InstructionData) else ()
+            ),
             template=template or "none",
             sources=_source_records(cleaned, assembly),
             dropped=_dropped(cleaned),

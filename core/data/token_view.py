@@ -120,18 +120,11 @@ def _shown(tokenizer: TextTokenizer, ids: Sequence[int], supervised: Sequence[bo
         if number in added:
             shown[number] = added[number].content, added[number].special
         else:
-            # Models name special tokens that are no added ones, such as a Unigram's <unk>.
-            token = tokenizer.backend.id_to_token(number) or ""
-            shown[number] = text_of(token), token in _named(tokenizer)
+            shown[number] = text_of(tokenizer.backend.id_to_token(number) or ""), False
     return tuple(
         TokenShown(number, shown[number][0], counted, shown[number][1])
         for number, counted in zip(ids, supervised, strict=True)
     )
-
-
-def _named(tokenizer: TextTokenizer) -> set[str]:
-    names = (tokenizer.begin_token, tokenizer.end_token, tokenizer.pad_token, tokenizer.unknown_token)
-    return {name for name in names if name}
 
 
 def _token_text(tokenizer: TextTokenizer) -> Callable[[str], str]:

@@ -157,7 +157,7 @@ def exact_text(tokenizer: TextTokenizer, ids: list[int]) -> str:
         return str(tokenizer.backend.decode(ids, skip_special_tokens=False))
     joined = b""
     for number in ids:
-        token = tokenizer.backend.id_to_token(number)
+        token = tokenizer.backend.id_to_token(number) or ""
         found = re.fullmatch(r"<0x([0-9A-F]{2})>", token)
         joined += bytes([int(found[1], 16)]) if found else token.replace("▁", " ").encode()
     return joined.decode()

@@ -274,3 +274,8 @@ def test_an_earlier_answer_without_its_start_is_not_supervised() -> None:
     begun = shortened(ids, flags, max_tokens=5, keep_first=True)
     assert begun.ids.tolist() == [1, 5, 6, 7, 8]
     assert begun.supervised.tolist() == [False, False, False, True, True]
+
+
+def test_an_example_that_is_nothing_but_an_answer_is_not_cut() -> None:
+    with pytest.raises(RowError, match="found 3"):
+        shortened([1, 2, 3], [True] * 3, max_tokens=2, keep_first=False)
