@@ -93,6 +93,7 @@ def test_a_percentile_keeps_that_share() -> None:
     assert threshold(scores, maximum=None, percentile=100) == 5.0
     assert threshold(scores, maximum=None, percentile=1e-9) == 1.0
     assert threshold(np.arange(1.0, 1001.0), maximum=None, percentile=0.1) == 1.0
+    assert threshold(np.arange(1.0, 101.0), maximum=None, percentile=7) == 7.0  # 7 / 100 * 100 is more than 7 in floats
 
 
 def test_scores_that_are_none_do_not_count() -> None:
