@@ -118,11 +118,15 @@ def _stream(data: TextData | InstructionData, number: int, tally: Tally) -> tupl
 
 @dataclass
 class Trials:
-    """Tries filters on one sample; steps that were built (models, evaluation sets) are kept from trial to trial."""
+    """Tries filters on one sample.
+
+    Steps that were built (models, evaluation sets) and their verdicts are kept from trial to trial: where one filter
+    moves, only that one judges again.
+    """
 
     sample: Sample
     scorers: Scorers
-    _steps: OrderedDict[str, Step] = field(default_factory=OrderedDict)
+    _steps: OrderedDict[str, tuple[Step, dict[Value, StepResult]]] = field(default_factory=OrderedDict)
     _scores: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def run(self, filters: Sequence[Filter], heard: Callable[[int, int], None] | None = None) -> TrialReport:
@@ -144,7 +148,7 @@ class Trials:
                 if limit is not None:
                     limits[number] = limit
             else:
-                verdicts = [self._step(config)(candidate.value) for candidate in kept]
+                verdicts = self._judged(config, kept)
             for candidate, verdict in zip(kept, verdicts, strict=True):
                 if isinstance(verdict, Dropped):
                     found.drop(verdict.rule)
@@ -164,13 +168,17 @@ class Trials:
             dropped=dropped,
         )
 
-    def _step(self, config: Filter) -> Step:
+    def _judged(self, config: Filter, kept: list[Candidate]) -> list[StepResult]:
         name = config.model_dump_json()
         if name not in self._steps:
-            self._steps[name] = step_of(config)
+            self._steps[name] = step_of(config), {}
             if len(self._steps) > _STEPS_KEPT:
                 self._steps.popitem(last=False)
-        return self._steps[name]
+        step, known = self._steps[name]
+        for candidate in kept:
+            if candidate.value not in known:
+                known[candidate.value] = step(candidate.value)
+        return [known[candidate.value] for candidate in kept]
 
     def _over_all(
         self, config: CorpusFilter, kept: list[Candidate]

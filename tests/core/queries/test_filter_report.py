@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core import query
+from core.data.cleaning import trial
 from core.data.cleaning.report import FilterCounts, FilterReport, Report
 from core.data.cleaning.trial import Candidate
 from core.queries import filter_report
@@ -173,3 +174,33 @@ def test_languages_are_counted_most_frequent_first() -> None:
     english, german = "The house stands at the end of the street.", "Das Haus steht am Ende der Straße."
     texts = [german, english, german, "", german]
     assert languages(Candidate(0, "", text) for text in texts) == {"de": 3, "en": 1, "none": 1}
+
+
+def test_only_the_filter_that_moved_judges_again(
+    home: Home, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+    build = trial.step_of
+
+    def counted(config: Any) -> Any:
+        step = build(config)
+
+        def judge(value: Any) -> Any:
+            judged.append(config.kind)
+            return step(value)
+
+        return judge
+
+    monkeypatch.setattr(trial, "step_of", counted)
+    masks = {"kind": "personal_data"}
+    first = {"kind": "length", "min_characters": 35, "max_characters": 85}
+    moved = {**first, "min_characters": 55}
+    _, again, back = _ask(
+        home,
+        {"data": {**data, "filters": [first, masks]}},
+        {"data": {**data, "filters": [moved, masks]}},
+        {"data": {**data, "filters": [first, masks]}},
+    )
+    # Ten different documents; five of them go through the first filter, three through the moved one.
+    assert (judged.count("length"), judged.count("personal_data")) == (20, 5)
+    assert (again["kept"], back["kept"]) == (3, 5)
