@@ -121,24 +121,25 @@ def first_of_group(
     buckets.mkdir()
     grouping = Grouping(half, total, buckets, width=width, memory_bytes=memory_bytes)
     rows = max(64, memory_bytes // (8 * stride + 32 * (width + 1)))
-    grouping.join(_chunks(keys, stride, rows=rows), columns)
+    grouping.join(_chunks(keys, stride, rows=rows, total=total), columns)
     grouping.close()
     shutil.rmtree(buckets)
     half.replace(result)
     return result
 
 
-def _chunks(keys: Sequence[Path], stride: int, *, rows: int) -> Iterator[NDArray[np.uint64]]:
-    """Yield the rows of all files in order, `rows` at a time whatever file they are in; the last chunk has the rest."""
-    parts: list[NDArray[np.uint64]] = []
-    wanted = rows
+def _chunks(keys: Sequence[Path], stride: int, *, rows: int, total: int) -> Iterator[NDArray[np.uint64]]:
+    """Yield the rows of all files in order, `rows` at a time whatever file they are in; the last chunk has the rest.
+
+    A chunk is overwritten by the next one.
+    """
+    chunk = np.empty((min(rows, total), stride), dtype="<u8")
+    filled, left = 0, total
     for path in keys:
         with path.open("rb") as file:
-            while (read := np.fromfile(file, dtype="<u8", count=wanted * stride)).size:
-                parts.append(read.reshape(-1, stride))
-                wanted -= len(parts[-1])
-                if not wanted:
-                    yield np.concatenate(parts)
-                    parts, wanted = [], rows
-    if parts:
-        yield np.concatenate(parts)
+            while left and (read := file.readinto(chunk.data.cast("B")[filled:])):
+                filled += read
+                if filled == chunk.nbytes:
+                    yield chunk
+                    left -= len(chunk)
+                    chunk, filled = chunk[:left], 0
