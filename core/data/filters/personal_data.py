@@ -3,8 +3,8 @@
 The masks are addresses and a number that are kept free for examples (RFC 2606, 5737, 3849; numbers 555-0100 to
 555-0199 of the North American plan), so that a mask names nobody and masking twice changes nothing. The rules:
 
-- E-mail: a local part of at most 64 characters, and a domain with a dot or an IPv4 address in brackets. Addresses below
-  example.com, example.org and example.net stay.
+- E-mail: a local part of at most 64 characters that begins like a word, and a domain whose last label begins with a
+  letter, or an IPv4 address in brackets. Addresses below example.com, example.org and example.net stay.
 - IPv4: four numbers up to 255 without leading zeros, not a part of a longer dotted number. IPv6: what `ipaddress`
   reads, with at least two colons, in 2000::/3, the range that is given out. Addresses that are not public (private,
   loopback, documentation) stay. A version of four numbers, such as 4.8.1.2, cannot be told from an address.
@@ -40,7 +40,7 @@ _IPV4 = rf"(?:{_BYTE}\.){{3}}{_BYTE}"
 # datatrove 0.10.1, pipeline/formatters/pii.py, with bounds: without them a line of dots takes time that grows with the
 # square of its length.
 _EMAIL = re.compile(
-    rf"\b(?=[{_SIGNS}.]{{1,64}}@){_ATOM}+(?:\.{_ATOM}+)*@(?:(?:{_LABEL}\.)+{_LABEL}|\[{_IPV4}\])"
+    rf"(?<!\w)(?=\w)(?=[{_SIGNS}.]{{1,64}}@){_ATOM}+(?:\.{_ATOM}+)*@(?:(?:{_LABEL}\.)+(?=[A-Za-z]){_LABEL}|\[{_IPV4}\])"
 )
 _IPV4_ALONE = re.compile(rf"(?<![\w.]){_IPV4}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]{4,39}(?![\w:]))[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:]*")
@@ -55,24 +55,35 @@ _NORTH_AMERICAN = re.compile(
 _DECIMAL = re.compile(r"\+\d+\.\d+")
 _EXAMPLE_DOMAIN = re.compile(r"(?:^|[@.])example\.(?:com|org|net)$", re.IGNORECASE)
 _FICTITIOUS = re.compile(r"55501\d\d$")
+_MOST_PASSES = 10
+
+_Rule = tuple[re.Pattern[str], str, str, str, Callable[[str], bool]]
+"""What is looked for, its mask, its name, a text without which there is none, and which of those found are personal."""
 
 
 def personal_data_filter(config: PersonalDataFilter) -> TextFilter:
     """Return the filter: it drops nothing; `counts` of a changed text count what was masked."""
+    rules = _rules(config)
 
     def verdict(text: str) -> Verdict:
         counts: Counter[str] = Counter()
         masked = text
-        for pattern, mask, name, needed, is_personal in _rules(config):
-            if needed in masked or needed == "":
-                masked, number = _masked(masked, pattern, mask, is_personal)
-                counts[name] += number
+        # What stands between two masks may be read otherwise than before, so until nothing is found any more.
+        for _ in range(_MOST_PASSES):
+            before, masked = masked, _pass(masked, rules, counts)
+            if before == masked:
+                break
         return Changed(masked, dict(+counts)) if masked != text else None
 
     return verdict
 
 
-_Rule = tuple[re.Pattern[str], str, str, str, Callable[[str], bool]]
+def _pass(text: str, rules: list[_Rule], counts: Counter[str]) -> str:
+    for pattern, mask, name, needed, is_personal in rules:
+        if needed in text:
+            text, number = _masked(text, pattern, mask, is_personal)
+            counts[name] += number
+    return text
 
 
 def _rules(config: PersonalDataFilter) -> list[_Rule]:

@@ -23,8 +23,11 @@ _HELP = (
     r"help|assist|provide|answer|fulfil|fulfill|comply|complete|create|generate|write|do (?:that|this)|engage|support|"
     r"respond|discuss|share|give|offer|participate|promote|condone|access|perform|process|browse|continue|recommend"
 )
+# Not the first words of `an AI researcher`.
 _MACHINE = (
-    r"an? (?:\w+ ){0,2}(?:ai|a\.i\.|artificial intelligence|(?:large )?language model|chatbot|virtual assistant)\b"
+    r"an? (?:\w+ ){0,2}?(?:ai|a\.i\.|artificial intelligence|(?:large )?language model|chatbot|virtual assistant)"
+    r"(?: (?:language model|text model|model|assistant|system|program|chatbot|bot|ai)){0,2}"
+    r"(?=[,.;:!]|$| i\b| (?:developed|trained|created|designed|made|built|and|that|which|but|without|with)\b)"
 )
 _I_CANNOT = rf"i ?(?:{_UNABLE})"
 _REFUSAL = re.compile(

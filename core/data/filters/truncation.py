@@ -56,13 +56,13 @@ def break_off(answer: str) -> str:
 
 
 def _open_fence(answer: str) -> str:
-    opened = ""
+    opened, rest_of_opened = "", ""
     for fence, rest in _FENCE.findall(answer):
         if not opened:
-            opened = fence + rest
-        elif fence[0] == opened[0] and not rest.strip():
+            opened, rest_of_opened = fence, rest
+        elif fence.startswith(opened) and not rest.strip():
             opened = ""
-    return opened
+    return opened + rest_of_opened if opened else ""
 
 
 def _goes_on(last: str) -> bool:
