@@ -77,9 +77,10 @@ def dialect_of(path: Path, usual: Literal[",", "\t"]) -> Dialect | None:
     delimiters = (usual, *(one for one in DELIMITERS if one != usual))
     delimiter = max(delimiters, key=lambda one: _steadiness(head, one))  # the first of equals
     quoted = _is_quoted(head, delimiter)
-    records = [record for record in _parsed(head, delimiter, quoted) if record]
-    first = records[0]
-    has_header = _is_header(first, records[1:])
+    records = _parsed(head, delimiter, quoted)
+    good = [record for record in records if record is not None] or [[""]]
+    first = good[0]
+    has_header = records[:1] == [first] and _is_header(first, good[1:])
     return Dialect(
         delimiter=delimiter,
         quoted=quoted,
@@ -130,11 +131,17 @@ def _reader(texts: Iterator[str], delimiter: str, quoted: bool) -> Iterator[list
     return csv.reader(texts, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
 
 
-def _parsed(head: Sequence[str], delimiter: str, quoted: bool) -> list[list[str]]:
-    try:
-        return list(_reader(iter(head), delimiter, quoted))
-    except csv.Error:
-        return []
+def _parsed(head: Sequence[str], delimiter: str, quoted: bool) -> list[list[str] | None]:
+    """Return the records that are not blank, None for one that is broken."""
+    records: list[list[str] | None] = []
+    reader = _reader(iter(head), delimiter, quoted)
+    while True:
+        try:
+            records += [record for record in (next(reader),) if record]
+        except csv.Error:
+            records.append(None)
+        except StopIteration:
+            return records
 
 
 def _head(lines: Iterator[Line]) -> list[str]:
@@ -151,7 +158,7 @@ def _head(lines: Iterator[Line]) -> list[str]:
 
 def _steadiness(head: Sequence[str], delimiter: str) -> float:
     """Return the share of records that have the commonest number of fields; 0 where that is one field."""
-    counts = Counter(len(record) for record in _parsed(head, delimiter, True) if record)
+    counts = Counter(len(record) for record in _parsed(head, delimiter, True) if record is not None)
     if not counts:
         return 0.0
     fields, often = counts.most_common(1)[0]

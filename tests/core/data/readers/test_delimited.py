@@ -101,6 +101,16 @@ def test_a_quote_that_nobody_closes_costs_one_row(tmp_path: Path, monkeypatch: p
     assert before == delimited.MAX_LINE_BYTES
 
 
+def test_a_line_end_of_another_kind_inside_a_field_is_a_bad_row(tmp_path: Path) -> None:
+    found, tally = read(tmp_path / "a", "id,text\n1,a\rb\n2,c\n")
+    assert [values for _, values in found] == [{"id": "2", "text": "c"}]
+    assert dict(tally.bad) == {"columns": 1}
+    found, tally = read(tmp_path / "a", "id\rx,text\n2,c\n")
+    assert [values for _, values in found] == [{"column_1": "2", "column_2": "c"}]
+    found, tally = read(tmp_path / "a", "a\rb\n")
+    assert (found, tally.rows, tally.bad.total()) == ([], 1, 1)
+
+
 def test_nothing_has_no_rows(tmp_path: Path) -> None:
     assert read(tmp_path / "a", "")[0] == []
     assert read(tmp_path / "a", "\n\n")[1].rows == 0
