@@ -11,7 +11,7 @@ wrong type or outside its bounds (pydantic says that), and yields a problem at t
     evaluation    evaluate_steps needs a held-out split; sample_steps needs prompts
     tokenizer     kind model needs a model that comes with one; kind train needs a model from scratch;
                   a vocabulary holds the 256 bytes and all special tokens, each of which is named once
-    instructions  sources have rows; a chat template comes with a tokenizer, not with a new one
+    data          what filters, mixtures and instructions need (core/config/data_rules.py)
     prepared      pack is about instructions, attend_across_documents about text
     sampling      temperature is 0 or at least 0.01
     precision     flash_attention_2 has no fp32
@@ -22,47 +22,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from core.config.data_rules import DATA_RULES
+from core.config.partial import Partial
 from core.config.yaml_text import Value, shown
 from core.errors import Problem
 
-Rule = Callable[["Partial"], Iterator[Problem]]
+Rule = Callable[[Partial], Iterator[Problem]]
 _END_OF_TEXT = "<|endoftext|>"
 _LOWEST_TEMPERATURE = 0.01
-
-
-class Partial:
-    """Reads single values of a draft that may lack anything and hold anything."""
-
-    def __init__(self, values: Mapping[str, Value]) -> None:
-        self._values = values
-
-    def at(self, path: str, default: Value = None) -> Value:
-        """Return the value at a path, or the default where there is none."""
-        within: Value = dict(self._values)
-        for name in path.split("."):
-            if not isinstance(within, dict) or name not in within:
-                return default
-            within = within[name]
-        return within
-
-    def has(self, path: str) -> bool:
-        """Return whether the draft gives this field a value other than null."""
-        return self.at(path) is not None
-
-    def whole(self, path: str, default: int | None = None) -> int | None:
-        """Return a positive whole number, or None where there is none."""
-        value = self.at(path, default)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-    def number(self, path: str, default: float) -> float | None:
-        """Return a number, or None where there is something else."""
-        value = self.at(path, default)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-    def list_at(self, path: str) -> list[Value]:
-        """Return a list, empty where there is none."""
-        value = self.at(path)
-        return value if isinstance(value, list) else []
 
 
 def cross_field_problems(values: Mapping[str, Value]) -> Iterator[Problem]:
@@ -226,19 +193,6 @@ def _vocabulary(draft: Partial) -> Iterator[Problem]:
         yield Problem("data.tokenizer.vocabulary_size", message, found=shown(size))
 
 
-def _instructions(draft: Partial) -> Iterator[Problem]:
-    if draft.at("data.kind") != "instructions":
-        return
-    if draft.at("data.template") == "chat" and draft.at("data.tokenizer.kind") == "train":
-        message = "cannot be chat with tokenizer.kind train: a new tokenizer has no chat template; use alpaca"
-        yield Problem("data.template", message, found="chat")
-    for index, source in enumerate(draft.list_at("data.sources")):
-        kind = source.get("kind") if isinstance(source, dict) else None
-        if kind in ("files", "standard_library"):
-            message = "must be one of json, parquet, hub: instructions are rows, and this source gives plain text"
-            yield Problem(f"data.sources.{index}.kind", message, found=shown(kind))
-
-
 def _prepared(draft: Partial) -> Iterator[Problem]:
     if draft.at("data.kind") != "run":
         return
@@ -261,8 +215,8 @@ def _precision(draft: Partial) -> Iterator[Problem]:
         yield Problem("precision.dtype", message, found="fp32")
 
 
-_PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, _instructions)
+_PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, *DATA_RULES)
 _TRAINING: Sequence[Rule] = (
-    _heads, _architecture, _tokenizer_of_model, _vocabulary, _instructions, _prepared, _length_of_run, _warmup,
+    _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, _prepared, _length_of_run, _warmup,
     _batch, _lengths, _evaluation, _temperature, _precision,
 )  # fmt: skip

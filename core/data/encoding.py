@@ -108,7 +108,6 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
         for split in SPLITS
     }  # fmt: skip
     refused = Tally("", 1.0)
-    faults = Faults()
     done = 0
     faults = Faults()
     try:

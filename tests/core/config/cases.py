@@ -12,12 +12,27 @@ from core.config.shapes import FieldShape, ListShape, SectionShape, Shape, Union
 from core.config.yaml_text import Place, Value
 
 SOURCES: dict[str, dict[str, Value]] = {
+    "path": {"kind": "path", "path": "anything", "columns": {}},
+    "code": {"kind": "code", "path": "repository"},
     "standard_library": {"kind": "standard_library"},
     "files": {"kind": "files", "path": "texts"},
     "json": {"kind": "json", "path": "rows.jsonl"},
     "parquet": {"kind": "parquet", "path": "rows"},
     "hub": {"kind": "hub", "name": "owner/name"},
 }
+FILTERS: list[dict[str, Value]] = [
+    {"kind": "length"},
+    {"kind": "language"},
+    {"kind": "gopher_quality"},
+    {"kind": "gopher_repetition"},
+    {"kind": "fineweb_quality"},
+    {"kind": "personal_data"},
+    {"kind": "contamination", "references": ["benchmark.jsonl"]},
+    {"kind": "exact_duplicates"},
+    {"kind": "near_duplicates"},
+    {"kind": "perplexity", "model": "smollm2", "percentile": 90.0},
+    {"kind": "ngram_perplexity", "model": "words.arpa", "max_perplexity": 1000.0},
+]
 MODELS: dict[str, dict[str, Value]] = {
     "scratch": {"kind": "scratch", "layers": 2, "hidden_size": 32, "heads": 4},
     "pretrained": {"kind": "pretrained", "path": "folder"},
@@ -61,6 +76,11 @@ def valid_cases() -> Iterator[dict[str, Any]]:
     for source in SOURCES:
         yield {"phase": "prepare", "about": {"title": "A case"}, "data": text_data(source)}
         yield training("pretrain", text_data(source))
+    filters = copy.deepcopy(FILTERS)
+    texts = {**text_data("path"), "filters": [*filters, {"kind": "c4_quality"}], "mix": {"by": "weight", "tokens": 1000}}
+    yield {"phase": "prepare", "about": {"title": "A case"}, "data": texts}
+    rows = {**instruction_data("path"), "filters": [*filters, {"kind": "instruction_quality"}]}
+    yield {"phase": "prepare", "about": {"title": "A case"}, "data": rows}
     for schedule in SCHEDULES:
         yield training("pretrain", text_data(), schedule=schedule)
         yield training("sft", instruction_data(), "gguf", schedule)

@@ -42,7 +42,23 @@ def changed(values: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return values
 
 
+def filtered(*filters: dict[str, Any], instructions: bool = False, **fields: Any) -> dict[str, Any]:
+    data = instruction_data() if instructions else text_data()
+    return {"phase": "prepare", "about": {"title": "A case"}, "data": {**data, "filters": list(filters), **fields}}
+
+
 BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
+    "two thresholds": (filtered({"kind": "perplexity", "model": "m", "max_perplexity": 9.0, "percentile": 9.0}),
+                       "data.filters.0.percentile", "stands beside"),
+    "no threshold": (filtered({"kind": "ngram_perplexity", "model": "m"}), "data.filters.0.percentile", "is missing"),
+    "bounds": (filtered({"kind": "length", "min_characters": 200_000}), "data.filters.0.min_characters", "at most"),
+    "answers of texts": (filtered({"kind": "instruction_quality"}), "data.filters.0.kind", "instructions"),
+    "lines of answers": (filtered({"kind": "c4_quality"}, instructions=True), "data.filters.0.kind", "text"),
+    "prompts of texts": (filtered({"kind": "exact_duplicates", "on": "prompt"}), "data.filters.0.on", "whole"),
+    "tokens without weights": (filtered(mix={"by": "epochs", "tokens": 10}), "data.mix.tokens", "by weight"),
+    "a share of once": (changed(pretrain(), data={**text_data(), "sources": [
+        {"kind": "path", "path": "a", "share": 2.0}]}), "data.sources.0.share", "epochs, tokens or weight"),
+    "pairs to imitate": (filtered(instructions=True, format="preference"), "data.format", "no single answer"),
     "micro size": (changed(pretrain(), batch__size=100, batch__micro_size=24), "batch.size",
                    "the nearest are 96 and 120 (or a micro_size of 20 or 25)"),
     "micro size above size": (changed(pretrain(), batch__size=8, batch__micro_size=12), "batch.size",
