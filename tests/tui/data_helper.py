@@ -76,9 +76,9 @@ def filter_report(question: dict[str, Any]) -> dict[str, Any]:
         for text in left:
             rule = ""
             if one["kind"] == "length" and len(text) < one["min_characters"]:
-                rule = "too_short"
+                rule = "length.too_short"
             elif one["kind"] == "length" and len(text) > one["max_characters"]:
-                rule = "too_long"
+                rule = "length.too_long"
             if rule:
                 rules[rule] = rules.get(rule, 0) + 1
                 dropped.append({"filter": number, "rule": rule, "value": f"characters: {len(text)}",
@@ -90,8 +90,12 @@ def filter_report(question: dict[str, Any]) -> dict[str, Any]:
         left = kept
     bars = [sum(low <= len(text) < high for text in left) for low, high in pairwise(EDGES)]
     return {"documents": came, "kept": len(left), "filters": filters, "dropped": dropped, "languages": languages,
-            "lengths": {"edges": EDGES, "counts": bars},
-            "estimate": {"documents": 10 * len(left), "tokens": 200 * len(left), "bytes": 400 * len(left)}}  # fmt: skip
+            "lengths": {"edges": EDGES, "counts": bars}, "complete": False}  # fmt: skip
+
+
+def estimate(question: dict[str, Any]) -> dict[str, Any]:
+    kept = filter_report(question)["kept"]
+    return {"documents": 10 * kept, "tokens": 200 * kept, "bytes": 400 * kept, "exact": False, "stands_in": False}
 
 
 def tokens(question: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +108,8 @@ def tokens(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    verbs = {"inspect": inspect, "preview": preview, "filter_report": filter_report, "tokens": tokens}
+    verbs = {"inspect": inspect, "preview": preview, "filter_report": filter_report, "tokens": tokens,
+             "estimate": estimate}  # fmt: skip
     for line in sys.stdin:
         with (folder / "questions.jsonl").open("a", encoding="utf-8") as log:
             log.write(line)

@@ -145,7 +145,6 @@ class Trial:
     dropped: tuple[DroppedRow, ...]
     lengths: Histogram | None
     languages: tuple[tuple[str, int], ...]
-    estimate: Estimate | None
     is_all: bool = False
 
 
@@ -159,11 +158,19 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the whole is likely to come to; None where nobody can say."""
+    """What the whole is likely to come to; None where nobody can say. `is_exact`: the documents were counted."""
 
     documents: float | None
     tokens: float | None
     bytes: float | None
+    is_exact: bool
+    stands_in: bool
+
+    @classmethod
+    def of(cls, answer: Json) -> Estimate:
+        """Return an estimate from the helper's answer."""
+        documents, tokens, size = (number_of(answer, name) for name in ("documents", "tokens", "bytes"))
+        return cls(documents, tokens, size, answer.get("exact") is True, answer.get("stands_in") is True)
 
 
 @dataclass(frozen=True)
@@ -237,7 +244,6 @@ def trial_of(answer: Json) -> Trial:
         dropped=dropped,
         lengths=_histogram(answer.get("lengths")),
         languages=_counter(answer, "languages"),
-        estimate=_estimate(answer.get("estimate")),
         is_all=answer.get("complete") is True,
     )
 
@@ -273,12 +279,6 @@ def _histogram(value: object) -> Histogram | None:
     edges = [one for one in list_of(value, "edges") if isinstance(one, int | float)]
     counts = [one for one in list_of(value, "counts") if isinstance(one, int)]
     return Histogram(tuple(edges), tuple(counts)) if counts else None
-
-
-def _estimate(value: object) -> Estimate | None:
-    if not isinstance(value, Mapping):
-        return None
-    return Estimate(number_of(value, "documents"), number_of(value, "tokens"), number_of(value, "bytes"))
 
 
 def text_of(values: object, name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.config.fields import Slot
 from tui.forms.form_state import FormState
 from tui.forms.form_text import help_lines
-from tui.services.data_answers import DroppedRow, Estimate, FilterCount, Inspection, Trial
+from tui.services.data_answers import DroppedRow, FilterCount, Inspection, Trial
 from tui.services.data_draft import Step, inspect_topic, source_key
 from tui.services.data_histogram import bar_lines, histogram_lines
 from tui.services.data_state import DataState, Refusal, StepRow
@@ -72,8 +72,8 @@ def refused_lines(refusal: Refusal | None, width: int) -> list[Line]:
     return [*wrapped_lines(lines, width), line()]
 
 
-def _pair(name: str, value: object) -> Line:
-    return line(word(f"{name:<{_NAME}} ", "muted"), word(value))
+def _pair(name: str, value: object, tone: Tone = "plain") -> Line:
+    return line(word(f"{name:<{_NAME}} ", "muted"), word(value, tone))
 
 
 def _source_lines(state: DataState, form: FormState, step: Step, width: int) -> list[Line]:
@@ -196,7 +196,7 @@ def figure_lines(state: DataState, width: int) -> list[Line]:
     if trial is None:
         waits = "trial" in state.waiting
         return [line(word("taking a sample …" if waits else "There are no figures yet.", "muted"))]
-    lines = estimate_lines(trial.estimate, trial)
+    lines = [*estimate_lines(state, trial), *refused_lines(state.refusals.get("estimate"), width)]
     if trial.lengths is not None and trial.lengths.counts:
         lines += [line(), line(word("characters a document, of what is kept", "title"))]
         lines += histogram_lines(trial.lengths, width)
@@ -212,15 +212,23 @@ def _most(pairs: Iterable[tuple[str, int]], limit: int) -> list[tuple[str, int]]
     return ordered[:limit] + ([("others", rest)] if rest else [])
 
 
-def estimate_lines(estimate: Estimate | None, trial: Trial) -> list[Line]:
-    """Return what the whole is likely to come to."""
+def estimate_lines(state: DataState, trial: Trial) -> list[Line]:
+    """Return what the whole is likely to come to; where the sample is all, the documents are not repeated."""
     share = f"{100 * trial.kept / trial.rows:.1f}%" if trial.rows else "–"
-    lines = [_pair("sample", f"{count_text(trial.kept)} of {count_text(trial.rows)} kept ({share})")]
+    which = "all" if trial.is_all else "sample"
+    lines = [_pair(which, f"{count_text(trial.kept)} of {count_text(trial.rows)} kept ({share})")]
+    estimate = state.estimate
     if estimate is None:
-        return lines
-    if estimate.documents is not None:
-        lines.append(_pair("the whole", f"≈ {count_text(estimate.documents)} documents kept"))
+        return [*lines, _pair("the whole", "…")] if "estimate" in state.waiting else lines
+    if estimate.documents is None:
+        return [*lines, *wrapped(safe("How many there are is known only once all is read."), 40, "muted")]
+    about = "" if estimate.is_exact else "≈ "
+    tone: Tone = "muted" if state.is_estimate_old else "plain"
+    if not trial.is_all:
+        lines.append(_pair("the whole", f"{about}{count_text(round(estimate.documents))} kept", tone))
     if estimate.tokens is not None:
         disk = "" if estimate.bytes is None else f", {size_words(estimate.bytes)} on disk"
-        lines.append(_pair("", f"≈ {count_text(estimate.tokens)} tokens{disk}"))
+        lines.append(_pair("tokens", f"≈ {count_text(round(estimate.tokens))}{disk}", tone))
+    if estimate.stands_in:
+        lines.append(_pair("", "by smollm2: yours is trained first"))
     return lines

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.config.yaml_text import Place
 from tui.forms.form_state import FormState
-from tui.services.data_answers import Inspection, preview_of, tokens_of, trial_of
+from tui.services.data_answers import Estimate, Inspection, preview_of, tokens_of, trial_of
 from tui.services.data_draft import (
     inspect_topic,
     items,
@@ -28,7 +28,7 @@ SAMPLE_ROWS = 1000
 PREVIEW_ROWS = 50
 _SOURCES: Place = ("data", "sources")
 _READING = ("kind", "sources", "format", "max_bad_rows")
-_TRYING = ("filters", "tokenizer", "template")
+_TRYING = ("filters", "tokenizer", "template", "max_tokens", "accept")
 
 
 class DataInquiry:
@@ -75,14 +75,11 @@ class DataInquiry:
             state.forget_tokens()
             if any(before.get(name) != data.get(name) for name in _TRYING):
                 self._try(data)
-            else:
-                state.is_stale = "trial" in state.waiting
-        else:
-            state.is_stale = "trial" in state.waiting
+        state.is_stale = "trial" in state.waiting
+        state.is_estimate_old = state.is_stale or "estimate" in state.waiting or state.estimate is None
         self.look_at_row()
 
     def _try(self, data: dict[str, Any]) -> None:
-        self.state.is_stale = True
         self._ask("trial", {"verb": "filter_report", "data": data, "sample": SAMPLE_ROWS})
 
     def _inspect_sources(self, form: FormState) -> None:
@@ -107,6 +104,11 @@ class DataInquiry:
     def _may_have_more(self) -> bool:
         total = self.state.preview_total
         return bool(self.state.preview) and (total is None or len(self.state.preview) < total)
+
+    def estimate(self) -> None:
+        """Ask what the whole comes to, once the filters have been tried and left alone."""
+        if self._asked and self.state.trial is not None and not self.state.is_stale:
+            self._ask("estimate", {"verb": "estimate", "data": self._asked, "sample": SAMPLE_ROWS})
 
     def again(self) -> None:
         """Forget what is known and ask everything anew."""
@@ -139,10 +141,10 @@ class DataInquiry:
             return True
         state.waiting.discard(message.topic)
         state.progress = None
+        if message.topic == "trial":
+            state.is_stale = False
         if isinstance(message, DataRefused):
             state.refusals[message.topic] = Refusal(message.message, message.hint)
-            if message.topic == "trial":
-                state.is_stale = False
             self._after_first_look(None)
             return True
         self._take_result(message)
@@ -153,7 +155,9 @@ class DataInquiry:
         match message.topic.split(" ", 1):
             case ["trial"]:
                 state.trial = trial_of(message.result)
-                state.trial_at, state.trial_seconds, state.is_stale = time.monotonic(), message.seconds, False
+                state.trial_at, state.is_estimate_old = time.monotonic(), True
+            case ["estimate"]:
+                state.estimate, state.is_estimate_old = Estimate.of(message.result), False
             case ["preview"]:
                 rows, total = preview_of(message.result)
                 start = message.result.get("start")
