@@ -19,6 +19,7 @@ from core.errors import DataError
 
 MAX_SOURCE_BYTES = 16 * 2**20
 _MOST_MEMBERS = 20_000
+_NOT_TEXT = (b"%PDF", b"%!PS", b"\x1f\x8b", b"\xff\xd8")
 _DEEPEST_INPUT = 10
 _INPUT_BYTES = 4096  # what taking in a source counts for at least: ever more of little ones take time, too
 _SUFFIXES = (".tex", ".ltx", ".latex", ".txt", ".bbl", ".sty", ".cls", "")
@@ -36,6 +37,7 @@ def read_latex(path: Path, tally: Tally) -> Iterator[Row]:
             data = stream.read(MAX_SOURCE_BYTES + 1)
         if len(data) > MAX_SOURCE_BYTES:
             raise RowError("too_long", f"expected a source of at most {MAX_SOURCE_BYTES} bytes, found a longer one")
+        source = _decoded(data, tally)
     except DataError as error:
         tally.rows += 1
         tally.refuse(str(path), RowError("damaged", error.message))
@@ -44,7 +46,7 @@ def read_latex(path: Path, tally: Tally) -> Iterator[Row]:
         tally.refuse(str(path), error)
     else:
         tally.rows += data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
-        yield from _document(_decoded(data, tally), str(path), tally)
+        yield from _document(source, str(path), tally)
 
 
 def read_arxiv_package(path: Path, tally: Tally) -> Iterator[Row]:
@@ -153,7 +155,9 @@ def _members(path: Path, stream: BinaryIO, tally: Tally) -> dict[str, str]:
                 if left < 0:
                     raise RowError("too_long", f"expected at most {MAX_SOURCE_BYTES} bytes of sources, found more")
                 file = archive.extractfile(member)
-                sources[name] = _decoded(file.read() if file else b"", tally)
+                data = file.read() if file else b""
+                if not _is_binary(data):
+                    sources[name] = _decoded(data, tally)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise RowError("damaged", f"expected a whole tar file, found: {error}") from None
     return sources
@@ -168,7 +172,13 @@ def _document(source: str, place: str, tally: Tally) -> Iterator[Row]:
     yield Row({"text": f"{title}\n\n{text}" if title else text, "title": title}, place)
 
 
+def _is_binary(data: bytes) -> bool:
+    return b"\0" in data[:4096] or data.startswith(_NOT_TEXT)
+
+
 def _decoded(data: bytes, tally: Tally) -> str:
+    if _is_binary(data):
+        raise RowError("format", f"expected a LaTeX source, found bytes of another kind: {data[:8]!r}")
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         return data.decode()

@@ -112,8 +112,8 @@ def _next_member(file: BinaryIO, start: int) -> tuple[int, bytes]:
         data += block
         at = -1
         while (at := data.find(_GZIP, at + 1)) >= 0:
-            if len(data) - at < 4096:
-                data += file.read(_CHUNK_BYTES)
+            while len(data) - at < 4096 and (more := file.read(_CHUNK_BYTES)):
+                data += more
             if _holds_record(data[at : at + 4096]):
                 return start + at, data[at:]
         start, data = start + max(len(data) - 2, 0), data[-2:]

@@ -43,6 +43,7 @@ def read(path: Path, content: bytes) -> tuple[list[Row], Tally]:
 def test_a_package_is_one_paper_with_its_parts(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {
         "00README": "x",
+        "anc/data": b"\0\1\2",
         "macros.tex": "\\newcommand{\\tool}{the hammer}",
         "parts/one.tex": "Part one, \\input{two}.",
         "parts/two.tex": "part two \\input{parts/one}",
@@ -69,6 +70,7 @@ def test_a_package_may_be_a_single_source(tmp_path: Path) -> None:
     [
         (gzip.compress(b"%PDF-1.4 no source"), "format"),
         (package({"readme.txt": "nothing"}), "format"),
+        (package({"paper.tex": b"%PDF-1.4 \\begin{document}"}), "format"),
         (package({"main.tex": MAIN * 50})[:-40], "damaged"),
         (package({"main.tex": MAIN, "b.tex": b"x" * (16 * 2**20)}), "too_long"),
     ],

@@ -140,9 +140,12 @@ def test_a_damaged_gzip_member_costs_its_record_only(tmp_path: Path) -> None:
     assert f"crawl.warc:byte {len(parts[0])}: " in tally.errors[0]
 
 
-def test_a_wrong_check_sum_is_damage(tmp_path: Path) -> None:
-    """Its record was whole before the sum was read: it is not to be taken for good."""
+@pytest.mark.parametrize("is_read_alone", [True, False])
+def test_a_wrong_check_sum_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_read_alone: bool) -> None:
+    """Where the sum is read alone, its record was whole before: it is not to be taken for good."""
     parts = [gzip.compress(one) for one in numbered(2)]
+    if is_read_alone:
+        monkeypatch.setattr(warc_frames, "_CHUNK_BYTES", len(parts[0]) - 8)
     broken = bytearray(parts[0])
     broken[-6] ^= 1
     rows, tally = read(tmp_path, bytes(broken) + parts[1])
