@@ -19,7 +19,7 @@ from core.data.cleaning.report import (
     filter_reports,
     merge_dropped,
 )
-from core.data.cleaning.unit_files import Item, UnitFiles, UnitRecord
+from core.data.cleaning.unit_files import Item, UnitFiles, UnitRecord, remove_leftovers
 from core.data.progress import Work
 from core.data.tally import Tally, check_shares
 from core.errors import DataError
@@ -94,6 +94,7 @@ class _Cleaning:
     def _pass(self, number: int) -> None:
         place = folder_of(self._folder, number)
         sizes = {number: unit.bytes for number, unit in enumerate(self._plan.units)}
+        remove_leftovers(place)
         left = {unit: size for unit, size in sizes.items() if not UnitFiles(place, unit).is_done}
         watch = _Watch("reading" if number == 0 else f"filtering ({number + 1})", place, sizes, self._work)
         watch.know(sizes.keys() - left.keys())

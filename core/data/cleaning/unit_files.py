@@ -92,6 +92,16 @@ class UnitFiles:
             return Item(SPLITS[split], source, where, file.read(payload).decode())
 
 
+_ENDINGS = frozenset({".items", ".index", ".keys", ".dropped", ".json", ".scores"})
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the files of a pass that killed processes were writing; nobody may be at work on it."""
+    for path in folder.iterdir():
+        if (path.is_file() and path.name[:1].isdigit() and path.suffix not in _ENDINGS) or path.name.startswith("."):
+            path.unlink(missing_ok=True)
+
+
 class UnitWriter:
     """Writes the files of one unit under other names; `close` gives them their own."""
 
