@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from core.errors import ExitCode, FootplateError, UsageError
-from core.queries import data, estimate, filter_report, model, tokens
+from core.queries import data, filter_report, model, tokens
 from core.queries.model import Say
 from core.queries.question import LONGEST_LINE
 from core.run.directory import Home, home_from
 
-_VERBS = ("sample", "fetch", "doctor", "inspect", "preview", "filter_report", "tokens", "estimate")
+_VERBS = ("sample", "fetch", "doctor", "inspect", "preview", "filter_report", "tokens")
 
 
 def main() -> int:
@@ -83,8 +83,6 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
             return filter_report.filter_report(filter_report.FilterReportQuestion.of(question), say, home)
         case "tokens":
             return tokens.tokens(tokens.TokensQuestion.of(question), home)
-        case "estimate":
-            return estimate.estimate(estimate.EstimateQuestion.of(question), home)
         case _:
             raise UsageError(f"{verb!r} is no verb", hint=f"Ask for {', '.join(_VERBS)}.")
 
