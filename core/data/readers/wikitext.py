@@ -1,7 +1,7 @@
 """Wikitext as plain text: what a reader of the article reads, without tables, boxes, pictures and references.
 
-Own rules and not a parser of the whole language: mwparserfromhell 0.7.2 takes about a second a megabyte, thirty times
-as long, and leaves pictures' captions, tables' cells and categories to its caller all the same.
+Own rules and not a parser of the whole language: mwparserfromhell 0.7.2 takes seven times as long (1.6 against 11 MB a
+second of 106 articles), and leaves pictures' captions, tables' cells and categories to its caller all the same.
 
 Source: https://www.mediawiki.org/wiki/Help:Formatting , https://www.mediawiki.org/wiki/Help:Links
 """

@@ -42,19 +42,28 @@ def xml_records(path: Path, names: frozenset[str], tally: Tally) -> Iterator[XML
     as bad ones, with the byte of the (decompressed) file at which they begin or break.
     """
     splitter = _Splitter(path, names)
-    try:
-        with opened(path) as stream:
-            while chunk := cast(io.BufferedReader, stream).read1(_CHUNK_BYTES):
-                yield from _fed(splitter, chunk, tally)
-        yield from _fed(splitter, b"", tally)
-    except DataError as error:
-        tally.rows += 1
-        tally.refuse(splitter.place(), RowError("damaged", error.message))
+    for chunk in _chunks(path):
+        if isinstance(chunk, DataError):
+            tally.rows += 1
+            tally.refuse(splitter.place(), RowError("damaged", chunk.message))
+            return
+        yield from _fed(splitter, chunk, tally)
+    yield from _fed(splitter, b"", tally)
 
 
 def text_of(element: Element | None) -> str:
     """Return all text in an element, with runs of white space as one space; "" for None."""
     return "" if element is None else " ".join("".join(element.itertext()).split())
+
+
+def _chunks(path: Path) -> Iterator[bytes | DataError]:
+    """Yield a file's bytes, and what is wrong with it where it breaks."""
+    try:
+        with opened(path) as stream:
+            while chunk := cast(io.BufferedReader, stream).read1(_CHUNK_BYTES):
+                yield chunk
+    except DataError as error:
+        yield error
 
 
 def _fed(splitter: _Splitter, chunk: bytes, tally: Tally) -> Iterator[XMLRecord]:

@@ -12,6 +12,7 @@ import pytest
 from core.data.readers import xml_stream
 from core.data.readers.xml_stream import text_of, xml_records
 from core.data.tally import Tally
+from core.errors import DataError
 
 
 def read(path: Path, content: bytes, name: str = "page") -> tuple[list[str], Tally]:
@@ -57,6 +58,13 @@ def test_a_file_that_ends_early_keeps_what_came_before(tmp_path: Path) -> None:
     texts, tally = read(tmp_path / "a.xml.gz", gzip.compress(whole)[:-20])
     assert tally.bad.total() == 1
     assert "byte" in tally.errors[0]
+
+
+def test_a_file_of_bad_records_only_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(wiki(*("<t></b>" for _ in range(1200))))
+    with pytest.raises(DataError, match="1000 of 1000 rows"):
+        list(xml_records(path, frozenset({"page"}), Tally("xml", 0.5)))
 
 
 def test_a_file_without_xml_is_one_bad_row(tmp_path: Path) -> None:
