@@ -12,10 +12,10 @@ Names (all, where none is given):
 - records: events and rows written and read a second; opening a run of 1,000,000 steps for six charts.
 - console: first paint, the monitor of that run, CPU and bytes a second of watching it, on a pseudo-terminal.
 - data: training a tokenizer, encoding, and a whole preparation of 16 MB of the standard library.
-- filters: documents a second and core of length, Gopher quality and Gopher repetition, on `--documents`; beside
-  datatrove, with the share of the same verdicts and every other one, where `--datatrove` names a Python that has it
-  (`python -m venv DIR && DIR/bin/pip install 'datatrove[processing]' spacy orjson`: an environment of its own, for it
-  brings another fastText). To reach: 5 times as many, 0.99 the same.
+- filters: documents a second and core of length, Gopher quality and Gopher repetition on `--documents`, and of telling
+  their language; where `--datatrove` names a Python that has it, beside datatrove, with the share of the same verdicts
+  and every other one. An environment of its own, for it brings another fastText: `python -m venv DIR && DIR/bin/pip
+  install 'datatrove[processing]' spacy orjson`. To reach: 5 times as many, 0.99 the same.
 
 How it is measured. Each training runs in a process of its own, so that its peak memory (VmHWM) is its own. The
 processes are loaded first and then make one step at a time in turns, on the same rows, in an order that is reversed

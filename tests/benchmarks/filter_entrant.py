@@ -1,6 +1,7 @@
 """One side of the contest of filters: reads a slice `start stop` a line, judges those documents, says how long it took.
 
-`footplate` runs in this repository's environment; `datatrove` in one of its own, and imports nothing from here.
+`footplate` and `language` run in this repository's environment; `datatrove` in one of its own, and imports nothing
+from here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def main() -> None:
     """Judge what is asked for until the input ends."""
     side, path = sys.argv[1], Path(sys.argv[2])
     texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").split("\n") if line]
-    judge = _footplate() if side == "footplate" else _datatrove()
+    judge = {"footplate": _footplate, "language": _language, "datatrove": _datatrove}[side]()
     judge(texts[0])  # loads what is loaded late
     print(json.dumps({"ready": len(texts)}), flush=True)
     for line in sys.stdin:
@@ -47,6 +48,13 @@ def _footplate() -> Callable[[str], str]:
         return ""
 
     return judge
+
+
+def _language() -> Callable[[str], str]:
+    from core.data.filters.language import identifier
+
+    identify = identifier()
+    return lambda text: identify(text)[0]
 
 
 def _datatrove() -> Callable[[str], str]:

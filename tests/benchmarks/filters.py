@@ -1,8 +1,9 @@
 """Filters: documents a second and core of length, Gopher quality and Gopher repetition, beside datatrove's.
 
-Both sides judge the same slice of the documents in turns, each in a process of its own, in an order that is reversed
-every time; a ratio is of the same slice, so a machine that is busy with something else slows both alike. Reading and
-writing are not counted on either side, nor what datatrove's pipeline costs besides its filters.
+And of telling the language, on its own. The sides judge the same slice of the documents in turns, each in a process of
+its own, in an order that is reversed every time; a ratio is of the same slice, so a machine that is busy with something
+else slows all alike. Reading and writing are not counted on any side, nor what datatrove's pipeline costs besides its
+filters.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def measure(options: Options) -> dict[str, Any]:
     if not texts:
         raise ValueError(f"{options.documents}: expected JSON lines with a text, found none")
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    sides = {"footplate": Path(sys.executable)}
+    sides = {"footplate": Path(sys.executable), "language": Path(sys.executable)}
     if options.datatrove is not None:
         sides["datatrove"] = options.datatrove
     processes = {name: _started(name, python, path, options) for name, python in sides.items()}
@@ -69,7 +70,7 @@ def measure(options: Options) -> dict[str, Any]:
     for name, answers in courses.items():
         facts[f"{name}_documents_per_second"] = len(texts) / sum(answer["seconds"] for answer in answers)
         facts[f"{name}_documents_per_cpu_second"] = len(texts) / sum(answer["cpu_seconds"] for answer in answers)
-    return {**facts, **_compared(courses, texts)} if len(courses) > 1 else facts
+    return {**facts, **_compared(courses, texts)} if "datatrove" in courses else facts
 
 
 def _compared(courses: dict[str, list[dict[str, Any]]], texts: list[str]) -> dict[str, Any]:

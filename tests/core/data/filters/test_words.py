@@ -56,6 +56,11 @@ def test_sums() -> None:
     assert words.alphabetic == 4  # 12 has no letter
 
 
+def test_sums_count_every_time_that_a_chunk_stands() -> None:
+    words = words_of("tea, tea, 7 tea, 7")
+    assert (words.plain, words.plain_characters, words.alphabetic) == (5, 3 * 3 + 2, 3)
+
+
 def test_sums_do_not_depend_on_what_was_split_before() -> None:
     first = words_of("Tom's 5☎ shop, tom☎ open.")
     words_of("something else")
