@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from tui.console import FootplateApp
 
 DEBOUNCE_SECONDS = 0.15
-REST_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
 
 
@@ -136,13 +135,11 @@ class DataScreen(Screen[None]):
             self._show_age()
         else:
             self.show_all()
-            if message.topic == "trial":
-                self.set_timer(REST_SECONDS, self._inquiry.estimate)
 
     def changed(self) -> None:
         """Show the draft as it is now, and try it once it has been left alone for a moment."""
         if self._state.trial is not None:
-            self._state.is_stale = self._state.is_estimate_old = True
+            self._state.is_stale = True
         self.show_all()
         if self._settling is not None:
             self._settling.stop()

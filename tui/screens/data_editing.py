@@ -144,7 +144,7 @@ def run_summary(screen: DataScreen) -> list[SafeText]:
     if (trial := state.trial) is not None and trial.rows:
         old = ", from before the last change" if state.is_stale else ""
         lines.append(safe(f"Of a sample of {count_text(trial.rows)}, {count_text(trial.kept)} stay{old}."))
-        if (whole := state.estimate) is not None and whole.tokens is not None:
+        if (whole := trial.estimate) is not None and whole.tokens is not None:
             disk = f", {size_words(whole.bytes)} on disk" if whole.bytes is not None else ""
             lines.append(safe(f"In all about {count_text(round(whole.tokens))} tokens{disk}."))
     return lines

@@ -145,6 +145,7 @@ class Trial:
     dropped: tuple[DroppedRow, ...]
     lengths: Histogram | None
     languages: tuple[tuple[str, int], ...]
+    estimate: Estimate | None
     is_all: bool = False
 
 
@@ -158,7 +159,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the whole is likely to come to; None where nobody can say. `is_exact`: the documents were counted."""
+    """What the whole is likely to come to; None where nobody can say. `is_exact`: all documents were looked at."""
 
     documents: float | None
     tokens: float | None
@@ -244,6 +245,7 @@ def trial_of(answer: Json) -> Trial:
         dropped=dropped,
         lengths=_histogram(answer.get("lengths")),
         languages=_counter(answer, "languages"),
+        estimate=Estimate.of(found) if isinstance(found := answer.get("estimate"), Mapping) else None,
         is_all=answer.get("complete") is True,
     )
 

@@ -196,7 +196,7 @@ def figure_lines(state: DataState, width: int) -> list[Line]:
     if trial is None:
         waits = "trial" in state.waiting
         return [line(word("taking a sample …" if waits else "There are no figures yet.", "muted"))]
-    lines = [*estimate_lines(state, trial), *refused_lines(state.refusals.get("estimate"), width)]
+    lines = estimate_lines(trial, width, is_old=state.is_stale)
     if trial.lengths is not None and trial.lengths.counts:
         lines += [line(), line(word("characters a document, of what is kept", "title"))]
         lines += histogram_lines(trial.lengths, width)
@@ -212,23 +212,21 @@ def _most(pairs: Iterable[tuple[str, int]], limit: int) -> list[tuple[str, int]]
     return ordered[:limit] + ([("others", rest)] if rest else [])
 
 
-def estimate_lines(state: DataState, trial: Trial) -> list[Line]:
+def estimate_lines(trial: Trial, width: int, *, is_old: bool) -> list[Line]:
     """Return what the whole is likely to come to; where the sample is all, the documents are not repeated."""
     share = f"{100 * trial.kept / trial.rows:.1f}%" if trial.rows else "–"
+    tone: Tone = "muted" if is_old else "plain"
     which = "all" if trial.is_all else "sample"
-    lines = [_pair(which, f"{count_text(trial.kept)} of {count_text(trial.rows)} kept ({share})")]
-    estimate = state.estimate
-    if estimate is None:
-        return [*lines, _pair("the whole", "…")] if "estimate" in state.waiting else lines
-    if estimate.documents is None:
-        return [*lines, *wrapped(safe("How many there are is known only once all is read."), 40, "muted")]
+    lines = [_pair(which, f"{count_text(trial.kept)} of {count_text(trial.rows)} kept ({share})", tone)]
+    estimate = trial.estimate
+    if estimate is None or estimate.documents is None:
+        return lines + wrapped(safe("What the whole comes to is known only once all is read."), width, "muted")
     about = "" if estimate.is_exact else "≈ "
-    tone: Tone = "muted" if state.is_estimate_old else "plain"
     if not trial.is_all:
         lines.append(_pair("the whole", f"{about}{count_text(round(estimate.documents))} kept", tone))
     if estimate.tokens is not None:
         disk = "" if estimate.bytes is None else f", {size_words(estimate.bytes)} on disk"
         lines.append(_pair("tokens", f"≈ {count_text(round(estimate.tokens))}{disk}", tone))
     if estimate.stands_in:
-        lines.append(_pair("", "by smollm2: yours is trained first"))
+        lines.append(_pair("", "by another tokenizer: yours is to be trained", "warning"))
     return lines

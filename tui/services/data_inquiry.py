@@ -11,7 +11,7 @@ from typing import Any
 
 from core.config.yaml_text import Place
 from tui.forms.form_state import FormState
-from tui.services.data_answers import Estimate, Inspection, preview_of, tokens_of, trial_of
+from tui.services.data_answers import Inspection, preview_of, tokens_of, trial_of
 from tui.services.data_draft import (
     inspect_topic,
     items,
@@ -76,7 +76,6 @@ class DataInquiry:
             if any(before.get(name) != data.get(name) for name in _TRYING):
                 self._try(data)
         state.is_stale = "trial" in state.waiting
-        state.is_estimate_old = state.is_stale or "estimate" in state.waiting or state.estimate is None
         self.look_at_row()
 
     def _try(self, data: dict[str, Any]) -> None:
@@ -104,11 +103,6 @@ class DataInquiry:
     def _may_have_more(self) -> bool:
         total = self.state.preview_total
         return bool(self.state.preview) and (total is None or len(self.state.preview) < total)
-
-    def estimate(self) -> None:
-        """Ask what the whole comes to, once the filters have been tried and left alone."""
-        if self._asked and self.state.trial is not None and not self.state.is_stale:
-            self._ask("estimate", {"verb": "estimate", "data": self._asked, "sample": SAMPLE_ROWS})
 
     def again(self) -> None:
         """Forget what is known and ask everything anew."""
@@ -155,9 +149,7 @@ class DataInquiry:
         match message.topic.split(" ", 1):
             case ["trial"]:
                 state.trial = trial_of(message.result)
-                state.trial_at, state.is_estimate_old = time.monotonic(), True
-            case ["estimate"]:
-                state.estimate, state.is_estimate_old = Estimate.of(message.result), False
+                state.trial_at = time.monotonic()
             case ["preview"]:
                 rows, total = preview_of(message.result)
                 start = message.result.get("start")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from core.config.fields import Slot
 from tui.forms.form_state import FormState
-from tui.services.data_answers import Estimate, Inspection, PreviewRow, TokenRow, Trial
+from tui.services.data_answers import Inspection, PreviewRow, TokenRow, Trial
 from tui.services.data_draft import Step, kind_of, slots_of, steps
 from tui.services.data_questions import DataProgress
 
@@ -34,8 +34,7 @@ class StepRow:
 class DataState:
     """The state of the screen.
 
-    `trial_at` is when the trial's figures came (monotonic seconds); `is_stale` says that the draft has changed since,
-    and `is_estimate_old` the same of the estimate.
+    `trial_at` is when the trial's figures came (monotonic seconds); `is_stale` says that the draft has changed since.
     `refusals` are by topic. `is_waiting` says that an answer about a topic is awaited.
     """
 
@@ -45,8 +44,6 @@ class DataState:
     trial: Trial | None = None
     trial_at: float = 0.0
     is_stale: bool = False
-    estimate: Estimate | None = None
-    is_estimate_old: bool = True
     preview: tuple[PreviewRow, ...] = ()
     preview_total: int | None = None
     tokens: dict[int, TokenRow] = field(default_factory=dict)
@@ -88,9 +85,9 @@ class DataState:
 
     def forget_sample(self) -> None:
         """Forget all that was said about the sources: they have changed."""
-        self.trial, self.estimate, self.preview, self.preview_total, self.row = None, None, (), None, 0
+        self.trial, self.preview, self.preview_total, self.row = None, (), None, 0
         self.forget_tokens()
-        for topic in ("preview", "trial", "estimate"):
+        for topic in ("preview", "trial"):
             self.refusals.pop(topic, None)
 
     def forget_tokens(self) -> None:

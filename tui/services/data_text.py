@@ -106,10 +106,10 @@ def _tokenizer(form: FormState) -> str:
 
 
 def _tokens_right(state: DataState) -> list[Span]:
-    estimate = state.estimate
+    estimate = state.trial.estimate if state.trial is not None else None
     if estimate is None or estimate.tokens is None:
         return []
-    return [word(f"≈ {count_text(estimate.tokens)} tok ", "muted" if state.is_estimate_old else "plain")]
+    return [word(f"≈ {count_text(estimate.tokens)} tok ", "muted" if state.is_stale else "plain")]
 
 
 def field_line(form: FormState, slot: Slot, step: Step) -> Line:
@@ -151,7 +151,7 @@ def figures(state: DataState) -> list[Span]:
         return [word(f"counting …{_done(state)}{old}", "warning")]
     if "trial" in state.refusals:
         return [word("the trial failed", "bad")]
-    if state.waiting - {"estimate"}:
+    if state.waiting:
         return [word(f"asking …{_done(state)}", "muted")]
     if state.trial is None:
         return []

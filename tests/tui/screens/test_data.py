@@ -60,9 +60,8 @@ async def opened(app: FootplateApp, pilot: Pilot[Any], path: Path) -> DataScreen
 
 
 async def settled(screen: DataScreen, pilot: Pilot[Any]) -> None:
-    """Wait until the draft was tried and nothing is awaited; the estimate comes last."""
-    state = screen.state
-    await until(lambda: not state.waiting and (not state.is_estimate_old or "trial" in state.refusals))
+    """Wait until the draft was tried and nothing is awaited."""
+    await until(lambda: not screen.state.waiting and not screen.state.is_stale)
     await pilot.pause()
 
 
