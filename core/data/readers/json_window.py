@@ -48,7 +48,6 @@ class Decoder:
 
         Raises: ValueError, RecursionError.
         """
-        self._repeated.clear()
         return self._inner.raw_decode(text, start)
 
     def check(self) -> None:

@@ -42,6 +42,7 @@ def test_the_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
     ("text", "names", "rows"),
     [
         ("eng\tHello there.\neng\tGood bye.\n", ["column_1", "column_2"], 2),
+        ("eng\tHello\neng\tBye\n", ["column_1", "column_2"], 2),
         ("deu\tHallo.\neng\tHello.\n", ["column_1", "column_2"], 2),
         ("1\t2\n3\t4\n", ["column_1", "column_2"], 2),
         ("Query\tAnswer text\nWhy?\tSo.\n", ["Query", "Answer text"], 1),
