@@ -192,13 +192,18 @@ class _Watch:
             note = f"{documents:,} documents, {rate:,.0f}/s{self._words()}"
             total = float(sum(self._sizes.values()))
             if total:
-                self._work.report(self._stage, float(self._bytes), total, "bytes", note)
+                self._work.report(self._stage, self._bytes + self._open_bytes(heard), total, "bytes", note)
             else:
                 self._work.report(self._stage, float(documents), None, "documents", note)
 
     def end(self) -> None:
         """Report the end."""
         self._work.stage_ends(self._stage, self._documents, "documents", self._words().removeprefix("; "))
+
+    def _open_bytes(self, heard: Heard) -> float:
+        """Return about how much of the units at work is done, by the size of a document in those that are."""
+        each = self._bytes / self._documents if self._documents else 0.0
+        return sum(min(count * each, 0.99 * self._sizes[unit]) for unit, count in heard.open.items())
 
     def _count(self, unit: int) -> None:
         record = UnitFiles(self._place, unit).record()

@@ -24,9 +24,11 @@ from core.data.tally import Tally
 from core.errors import DataError
 
 VERSION = 1
-UNIT_BYTES = 64 * 2**20
-GROUP_BYTES = 16 * 2**20
+UNIT_BYTES = (16 * 2**20, 256 * 2**20)
+"""The smallest and the largest unit; between them, so that a corpus has about UNITS of them."""
+UNITS = 4096
 GROUP_PARTS = 4096
+"""Files of a unit, at most."""
 _ROWS_TO_DETECT = 100
 
 
@@ -104,10 +106,12 @@ def make_plan(data: TextData | InstructionData, seed: int, work: Work) -> Plan:
     """
     states = file_states(data.sources)
     formats = [_format(data, source, number) for number, source in enumerate(data.sources)]
+    least, most = UNIT_BYTES
+    size = min(most, max(least, sum(state.bytes for state in states) // UNITS))
     units = [
         unit
         for number, (source, shape) in enumerate(zip(data.sources, formats, strict=True))
-        for unit in _grouped(number, units_of(source, number, split_bytes=_split_bytes(shape)))
+        for unit in _grouped(number, units_of(source, number, split_bytes=_split_bytes(shape, size)), size)
     ]
     return Plan(
         version=VERSION,
@@ -177,14 +181,14 @@ def _format(data: TextData | InstructionData, source: Source, number: int) -> Ro
     return detect(first, columns_of(source), tally.source)
 
 
-def _grouped(source: int, units: list[Unit]) -> Iterator[PlannedUnit]:
+def _grouped(source: int, units: list[Unit], most: int) -> Iterator[PlannedUnit]:
     """Yield small units of a source together, since each costs files on the disk; the order stays."""
     group: list[Part] = []
     total = 0
     for unit in units:
         part = Part(file=unit.file, start=unit.start, stop=unit.stop)
         size = part.bytes()
-        if group and (total + size > GROUP_BYTES or len(group) == GROUP_PARTS):
+        if group and (total + size > most or len(group) == GROUP_PARTS):
             yield PlannedUnit(source=source, parts=group, bytes=total)
             group, total = [], 0
         group.append(part)
@@ -193,9 +197,9 @@ def _grouped(source: int, units: list[Unit]) -> Iterator[PlannedUnit]:
         yield PlannedUnit(source=source, parts=group, bytes=total)
 
 
-def _split_bytes(shape: RowFormat | None) -> int | None:
+def _split_bytes(shape: RowFormat | None, size: int) -> int | None:
     """Return how large a unit may be; None where a conversation reaches over the rows of a whole file."""
-    return None if shape is not None and needs_whole_files(shape) else UNIT_BYTES
+    return None if shape is not None and needs_whole_files(shape) else size
 
 
 def _content(plan: Plan) -> dict[str, Any]:

@@ -287,8 +287,7 @@ def test_a_killed_process_and_a_refused_unit_are_told_in_words(tmp_path: Path, i
 
 
 def test_large_files_are_cut_and_small_ones_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "UNIT_BYTES", 5000)
-    monkeypatch.setattr(plans, "GROUP_BYTES", 3000)
+    monkeypatch.setattr(plans, "UNIT_BYTES", (4000, 4000))
     folder = tmp_path / "folder"
     folder.mkdir()
     for number in range(10):
