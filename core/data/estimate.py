@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from core.config.data import InstructionData, TextData
+from core.config.data import InstructionData, TextData, TrainedTokenizer
 from core.config.sources import CodeSource, HubSource, Source
 from core.data.cleaning.trial import Candidate, Sample
 from core.data.examples import ExampleEncoder
@@ -73,9 +73,15 @@ def estimate(
         stays = [candidate for candidate in kept if candidate.source == number]
         documents += len(stays) / part
         tokens += (sum(map(_bytes, stays)) / per_token + len(stays)) / part
-    size = token_type(tokenizer.vocabulary_size if tokenizer is not None else 2**15).itemsize
+    size = token_type(_vocabulary(data, tokenizer)).itemsize
     on_disk = tokens * (size + isinstance(data, InstructionData)) + documents * _OFFSET_BYTES
     return Estimate(documents, tokens, on_disk, all(part == 1.0 for part in shares))
+
+
+def _vocabulary(data: TextData | InstructionData, tokenizer: TextTokenizer | None) -> int:
+    if isinstance(data.tokenizer, TrainedTokenizer):
+        return data.tokenizer.vocabulary_size
+    return tokenizer.vocabulary_size if tokenizer is not None else 2**16
 
 
 def shares_of(data: TextData | InstructionData, sample: Sample) -> list[float | None]:

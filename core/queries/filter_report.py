@@ -19,11 +19,13 @@ from core.data.cleaning.plan import file_states
 from core.data.cleaning.report import DROPPED, read_report
 from core.data.cleaning.steps import text_of
 from core.data.cleaning.trial import Candidate, DroppedCandidate, Trials, take_sample
+from core.data.estimate import shares_of
 from core.data.filter_choice import check_filters
 from core.data.filters.language import identifier
 from core.errors import DataError, UsageError
 from core.queries.bounds import bounded
 from core.queries.data import DataQuestion
+from core.queries.estimate import estimate_of
 from core.queries.model import Say
 from core.run.directory import Home, RunDirectory
 
@@ -42,7 +44,8 @@ class FilterReportQuestion(DataQuestion):
     Answer: documents, kept, filters (filter, settings, counts: input, kept, dropped and changed by rule; threshold),
     dropped (filter, rule, value, source, place, characters, text); of a run sources besides; of a sample formats,
     complete (whether it is all that there is), bad_rows, errors, lengths (edges, counts) of what is kept, languages of
-    what came in.
+    what came in, estimate of what stays of the whole (documents, tokens, bytes, exact, stands_in; null where nobody
+    can say).
     """
 
     run: str | None = Field(default=None, min_length=1, max_length=4096)
@@ -105,7 +108,7 @@ def _check_rule(rule: str | None, counts: dict[str, int]) -> None:
 def _of_sample(question: FilterReportQuestion, say: Say, home: Home) -> dict[str, Any]:
     data = question.section()
     check_filters(data)
-    trials = trials_of(data, question.sample, home)
+    trials, shares = _trials(_reading(data), question.sample, _states(data), home)
 
     def heard(done: int, total: int) -> None:
         say({"type": "progress", "stage": data.filters[done].kind, "done": done, "total": total, "unit": "filters"})
@@ -123,6 +126,7 @@ def _of_sample(question: FilterReportQuestion, say: Say, home: Home) -> dict[str
         "errors": [error for tally in sample.tallies for error in tally.errors],
         "lengths": lengths(report.kept),
         "languages": languages(sample.candidates),
+        "estimate": estimate_of(data, shares, report.kept, home),
     }
 
 
@@ -132,28 +136,25 @@ def _row(dropped: DroppedCandidate) -> dict[str, Any]:
             "place": dropped.candidate.place, "characters": len(text), "text": text}  # fmt: skip
 
 
-def trials_of(data: TextData | InstructionData, count: int, home: Home) -> Trials:
-    """Return a sample of the data to try filters on, the same one as long as its sources do not change.
-
-    Raises: UsageError, DataError where the sources cannot be read.
-    """
-    return _trials(reading_of(data), count, states_of(data), home)
-
-
-def states_of(data: TextData | InstructionData) -> str:
+def _states(data: TextData | InstructionData) -> str:
     """Return what tells at a glance that a source changed."""
     return json.dumps([one.model_dump() for one in file_states(data.sources)])
 
 
-def reading_of(data: TextData | InstructionData) -> str:
+def _reading(data: TextData | InstructionData) -> str:
     """Return what of a data section decides which documents there are."""
     return data.model_dump_json(include={"kind", "sources", "format", "tokenizer"})
 
 
 @lru_cache(maxsize=1)
-def _trials(reading: str, count: int, states: str, home: Home) -> Trials:
-    """Return a sample, kept while neither the sources nor the wish change: filters are tried on it again and again."""
-    return Trials(take_sample(_DATA.validate_json(reading), count), _scorers(home))
+def _trials(reading: str, count: int, states: str, home: Home) -> tuple[Trials, list[float | None]]:
+    """Return a sample and which part of each source it is.
+
+    They are kept while neither the sources nor the wish change: filters are tried on a sample again and again.
+    """
+    data = _DATA.validate_json(reading)
+    sample = take_sample(data, count)
+    return Trials(sample, _scorers(home)), shares_of(data, sample)
 
 
 def _scorers(home: Home) -> Callable[[PerplexityFilter | NgramPerplexityFilter], Scorer]:

@@ -52,7 +52,10 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
     Raises: UsageError where there is no such row or no tokenizer; DataError where the row is not to be imitated.
     """
     data = question.section()
-    tokenizer, place, stands_in = tokenizer_of(question, data, home)
+    place, stands_in = find_tokenizer(
+        data, home, named=question.tokenizer, model=question.model, prepared=question.prepared
+    )
+    tokenizer = load_once(place)
     found = preview(data, start=question.row, count=1)
     content = _content(found, question.row)
     template: TemplateName | None = None
@@ -65,17 +68,6 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
     view = token_view(content, tokenizer, template, max_tokens=limit, accept=accept, place=row.place)
     head = {"row": row.number, "format": found.formats[row.source], "max_tokens": limit}
     return bounded({**head, **view.as_json(), "tokenizer": str(place), "stands_in": stands_in})
-
-
-def tokenizer_of(
-    question: TokensQuestion, data: TextData | InstructionData, home: Home
-) -> tuple[TextTokenizer, Path, bool]:
-    """Return the tokenizer that is meant, where it lies, and whether it stands for one that nobody has yet.
-
-    Raises: UsageError where there is none; DataError where it cannot be loaded.
-    """
-    place, stands_in = _place(question, data, home)
-    return _loaded(place, _stamp(place)), place, stands_in
 
 
 def _content(found: Preview, number: int) -> str | Conversation:
@@ -99,23 +91,38 @@ def _content(found: Preview, number: int) -> str | Conversation:
     return row.says
 
 
-def _place(question: TokensQuestion, data: TextData | InstructionData, home: Home) -> tuple[Path, bool]:
-    """Return where the tokenizer lies, and whether it stands for one that nobody has yet."""
-    if question.tokenizer is not None:
-        return _named(question.tokenizer, home), False
-    if question.prepared is not None:
-        return Path(question.prepared) / TOKENIZER, False
+def find_tokenizer(
+    data: TextData | InstructionData,
+    home: Home,
+    *,
+    named: str | None = None,
+    model: Model | None = None,
+    prepared: str | None = None,
+) -> tuple[Path, bool]:
+    """Return where the tokenizer of some data lies, and whether it only stands for one that is still to be trained.
+
+    Raises: UsageError where there is none, and none that could stand for it.
+    """
+    if named is not None:
+        return _named(named, home), False
+    if prepared is not None:
+        return Path(prepared) / TOKENIZER, False
     match data.tokenizer:
         case LoadedTokenizer():
             place = tokenizer_place(with_known_tokenizer(data, home.fetched), None)
             assert place is not None
             return place, False
-        case ModelTokenizer() if question.model is not None:
-            return _of_model(question.model, home), False
+        case ModelTokenizer() if model is not None:
+            return _of_model(model, home), False
         case ModelTokenizer() | TrainedTokenizer():
             return _stand_in(home), True
         case _:
             assert_never(data.tokenizer)
+
+
+def load_once(place: Path) -> TextTokenizer:
+    """Return a tokenizer, kept while its files do not change: somebody may leaf through rows."""
+    return _loaded(place, _stamp(place))
 
 
 def _named(text: str, home: Home) -> Path:
@@ -170,5 +177,4 @@ def _stamp(place: Path) -> tuple[tuple[int, int], ...]:
 
 @lru_cache(maxsize=2)
 def _loaded(place: Path, stamp: tuple[tuple[int, int], ...]) -> TextTokenizer:
-    """Return a tokenizer, kept while its files do not change: somebody may leaf through rows."""
     return load_tokenizer(place)

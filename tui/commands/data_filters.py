@@ -22,7 +22,8 @@ from tui.commands.data_preview import Window
 from tui.commands.display import write
 from tui.commands.output import fitted, folded, shown, table
 from tui.commands.query import ask
-from tui.services.safe_text import safe_lines
+from tui.services.safe_text import safe_lines, size_words
+from tui.services.words import count_text
 
 SAMPLE = 1_000
 _SECONDS = 3600
@@ -145,6 +146,10 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         shares = [f"{name} {_share(count, total)}" for name, count in list(languages.items())[:8]]
         yield ""
         yield f"languages: {', '.join(shares)}"
+    if guess := answer.get("estimate"):
+        about = "" if guess["exact"] else "about "
+        yield f"what stays of the whole: {about}{count_text(guess['documents'])} documents, about " \
+              f"{count_text(guess['tokens'])} tokens, {size_words(guess['bytes'])} on disk"
     if sources := answer.get("sources"):
         yield ""
         each = [

@@ -204,3 +204,18 @@ def test_only_the_filter_that_moved_judges_again(
     # Ten different documents; five of them go through the first filter, three through the moved one.
     assert (judged.count("length"), judged.count("personal_data")) == (20, 5)
     assert (again["kept"], back["kept"]) == (3, 5)
+
+
+def test_the_whole_is_estimated_with_the_tokenizer_that_is_here(
+    home: Home, data: dict[str, Any], words: Path
+) -> None:
+    own, trained, elsewhere = _ask(
+        home,
+        {"data": {**data, "tokenizer": {"kind": "load", "path": str(words)}}},
+        {"data": data},
+        {"data": {**data, "tokenizer": {"kind": "load", "path": "somebody/some-model"}}},
+    )
+    # Each of the five documents is two words, the end of the document a third token.
+    assert own["estimate"] == {"documents": 5, "tokens": 15, "bytes": 70, "exact": True, "stands_in": False}
+    assert (trained["estimate"]["stands_in"], elsewhere["estimate"]["stands_in"]) == (True, True)
+    assert trained["estimate"]["tokens"] == (40 + 50 + 60 + 70 + 80) / 4 + 5
