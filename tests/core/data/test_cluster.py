@@ -75,6 +75,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SLURM_FAKE", str(folder))
     monkeypatch.setattr("core.data.cluster._SETTLE_SECONDS", 0.5)
     monkeypatch.setattr("core.data.cluster._QUEUE_SECONDS", 0.1)
+    monkeypatch.setattr("core.data.cluster._LOOK_SECONDS", 0.2)
     return folder
 
 
@@ -191,12 +192,13 @@ def test_a_job_that_a_killed_run_left_is_cancelled(work: Path, slurm: Path) -> N
 def test_a_queue_that_does_not_answer_is_asked_again(work: Path, slurm: Path) -> None:
     (slurm / "sbatch").write_text('#!/bin/bash\necho "Submitted batch job 7"\n')
     (slurm / "squeue").write_text(
-        '#!/bin/bash\nif [ -e "$SLURM_FAKE/asked" ]; then echo "slurm_load_jobs error: Invalid job id specified" >&2\n'
-        'else touch "$SLURM_FAKE/asked"; echo "Unable to contact slurm controller" >&2; fi\nexit 1\n'
+        '#!/bin/bash\necho >> "$SLURM_FAKE/asked"\n'
+        'if [ $(wc -l < "$SLURM_FAKE/asked") -lt 5 ]; then echo "Unable to contact slurm controller" >&2\n'
+        'else echo "slurm_load_jobs error: Invalid job id specified" >&2; fi\nexit 1\n'
     )
     with pytest.raises(UsageError, match="tasks ended"):
         run(work, SLURM)
-    assert (slurm / "asked").exists()
+    assert (slurm / "asked").read_text().count("\n") >= 5
 
 
 def test_ranks_share_the_units_and_leave_none(tmp_path: Path) -> None:
