@@ -21,6 +21,7 @@ from core.config.sources import (
     HubSource,
     JSONSource,
     ParquetSource,
+    PathSource,
     Source,
     StandardLibrarySource,
 )
@@ -310,3 +311,42 @@ def test_a_local_folder_is_streamed_through_datasets(tmp_path: Path, monkeypatch
 def test_plain_text_has_no_rows(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="found a source of plain text"):
         list(rows(files(tmp_path), Tally("data.sources[0]", 1.0)))
+
+
+# ---------------------------------------------------------------- paths of anything
+
+
+def test_a_path_gives_the_documents_of_every_format(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n"b"\n{"content": "c"}\n')
+    (tmp_path / "b.csv").write_text("id,body\n1,d\n2,e\n")
+    (tmp_path / "c.md").write_text("# f\n")
+    (tmp_path / "d.html").write_text(
+        "<html><body><main><p>A page about tea, and how it is drunk.</p></main></body></html>"
+    )
+    (tmp_path / "e.py").write_text("print()\n")
+    parquet.write_table(pyarrow.table({"content": ["g"], "n": [1]}), tmp_path / "f.parquet")
+    (tmp_path / "LICENSE").write_text("MIT")
+    found, tally = read(PathSource(kind="path", path=str(tmp_path)))
+    texts = [text.strip() for _, text in found]
+    assert [text for text in texts if "tea" not in text] == ["a", "b", "c", "d", "e", "# f", "print()", "g"]
+    assert len(texts) == 9
+    assert (tally.rows, tally.documents, tally.bad.total()) == (9, 9, 0)
+
+
+def test_a_path_gives_rows_but_not_of_plain_text(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"prompt": "a"}\n')
+    (tmp_path / "b.tsv").write_text("prompt\tcompletion\nb\tc\n")
+    source = PathSource(kind="path", path=str(tmp_path))
+    tally = Tally("data.sources[0]", 1.0)
+    assert [row.values for row in rows(source, tally)] == [{"prompt": "a"}, {"prompt": "b", "completion": "c"}]
+    assert tally.rows == 2
+    (tmp_path / "c.txt").write_text("words")
+    with pytest.raises(UsageError, match=r"c\.txt: expected rows with instructions or messages, found plain text"):
+        list(rows(source, Tally("data.sources[0]", 1.0)))
+
+
+def test_a_table_at_a_path_must_have_text(tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({"a": ["x"], "b": ["y"]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"data\.sources\[0\]: expected a column 'text', found a, b"):
+        read(PathSource(kind="path", path=str(tmp_path)))
+    assert read(PathSource(kind="path", path=str(tmp_path), columns=Columns(text="b")))[0][0][1] == "y"
