@@ -88,7 +88,7 @@ class DataScreen(Screen[None]):
 
     def on_resize(self) -> None:
         """Show the figures beside the step where there is room."""
-        self.call_after_refresh(self._show_detail)
+        self.call_after_refresh(self.show_all)
 
     def on_unmount(self) -> None:
         """End the helper."""
@@ -107,7 +107,7 @@ class DataScreen(Screen[None]):
         self.query_one("#sample").display = has_form
         rows = self.query_one(RowList)
         set_title(rows, [word("sources and filters", "title")])
-        rows.show(pipeline_lines(self._state), cursor=cursor)
+        rows.show(pipeline_lines(self._state, is_wide=self.has_class("-wide")), cursor=cursor)
         show_keys(self, self._state, is_typing=self._typing is not None)
         self._show_age()
         self._show_detail()
@@ -281,6 +281,10 @@ class DataScreen(Screen[None]):
         """Show lengths and languages instead of the step, and back; on a wide screen, beside it or not."""
         self._state.show_histogram = not self._state.show_histogram
         self._show_detail()
+
+    def action_full(self) -> None:
+        """Give the row of the sample the whole screen, and back."""
+        self.toggle_class("-full")
 
     def action_advanced(self) -> None:
         """Show all fields of a source, or only those that are set."""

@@ -19,6 +19,7 @@ DATA_KEYS: list[BindingType] = [
     Binding("t", "view", "text/tokens", id="data.view", tooltip="Show the row as text, or as tokens"),
     Binding("v", "only_counted", "loss mask", id="data.mask", tooltip="Show only the tokens that the loss counts"),
     Binding("H", "histogram", "histogram", id="data.histogram", tooltip="Show lengths and languages of the sample"),
+    Binding("f", "full", "full", id="data.full", tooltip="Give the row of the sample the whole screen, and back"),
     Binding("f2", "advanced", "all fields", id="data.advanced", tooltip="Show all fields of a source, or those set"),
     Binding("f3", "presets", "presets", id="data.presets", tooltip="Begin with a preset of the phase prepare"),
     Binding("f4", "save", "save as", id="data.save", tooltip="Save this preparation as your preset"),
@@ -33,8 +34,9 @@ EMPTY_HINTS = [[Hint("n", "new source", "screen.new_source"), Hint("F3", "preset
 HINTS = [
     [
         Hint("⏎", "step", "screen.edit"), Hint("F5", "run", "screen.launch"), Hint("[ ]", "row", "screen.row(1)"),
-        Hint("t", "text/tokens", "screen.view"), Hint("v", "loss mask", "screen.only_counted"),
-        Hint("H", "histogram", "screen.histogram"), Hint("n", "new", "screen.new_source"),
+        Hint("t", "tokens", "screen.view"), Hint("v", "loss mask", "screen.only_counted"),
+        Hint("H", "histogram", "screen.histogram"), Hint("f", "full", "screen.full"),
+        Hint("n", "new", "screen.new_source"),
         Hint("del", "take out", "screen.remove"), Hint("J K", "move", "screen.shift(1)"),
         Hint("u", "undo", "screen.reset"), Hint("F2", "all fields", "screen.advanced"),
         Hint("F3", "presets", "screen.presets"), Hint("F4", "save", "screen.save"),

@@ -16,20 +16,20 @@ from tui.services.words import age_text, count_text
 _SECONDS_TO_SHOW_AGE = 1.0
 
 
-def pipeline_lines(state: DataState) -> list[Line]:
-    """Return the rows of the list."""
+def pipeline_lines(state: DataState, *, is_wide: bool) -> list[Line]:
+    """Return the rows of the list; where it is wide, sources with the format that was found."""
     form = state.form
     if form is None:
         return []
-    return [_step_line(state, form, row.step) if row.slot is None else field_line(form, row.slot, row.step)
+    return [_step_line(state, form, row.step, is_wide) if row.slot is None else field_line(form, row.slot, row.step)
             for row in state.rows()]  # fmt: skip
 
 
-def _step_line(state: DataState, form: FormState, step: Step) -> Line:
+def _step_line(state: DataState, form: FormState, step: Step, is_wide: bool) -> Line:
     mark: Span = word("!", "bad") if _is_wrong(form, step) else word("▾" if state.opened == step else " ", "accent")
     match step.kind:
         case "source":
-            return line(mark, word(source_name(form, step), "strong"), right=_source_right(state, form, step))
+            return line(mark, word(source_name(form, step), "strong"), right=_source_right(state, form, step, is_wide))
         case "add_source":
             return line(word(" + add a source… ", "muted"), word("n", "accent"))
         case "filter":
@@ -64,7 +64,7 @@ def source_name(form: FormState, step: Step) -> str:
     return Path(key).name or key or "(no path)"
 
 
-def _source_right(state: DataState, form: FormState, step: Step) -> list[Span]:
+def _source_right(state: DataState, form: FormState, step: Step, is_wide: bool) -> list[Span]:
     key = source_key(source_item(form, step))
     topic = inspect_topic(key)
     if topic in state.refusals:
@@ -75,7 +75,8 @@ def _source_right(state: DataState, form: FormState, step: Step) -> list[Span]:
     bad: list[Span] = [word(f"{found.bad_rows} bad ", "warning")] if found.bad_rows else []
     more = "" if found.is_whole else "+"
     rows = "" if found.rows is None else f"{count_text(found.rows)}{more} "
-    return [word(f"{found.says or found.format} ", "muted"), *bad, word(rows)]
+    format_words: list[Span] = [word(f"{found.says or found.format} ", "muted")] if is_wide else []
+    return [word(" "), *format_words, *bad, word(rows)]
 
 
 def _filter_right(state: DataState, step: Step) -> list[Span]:
@@ -135,8 +136,8 @@ def head_line(state: DataState) -> Line:
     form = state.form
     kind = "instructions" if value_at(form.draft.values, ("data", "kind")) == "instructions" else "documents"
     count = len(items(form, ("data", "sources")))
-    left.append(word(f"{form.name}  {kind} of {count} source{'s' if count != 1 else ''}", "plain"))
-    return line(*left, right=[*figures(state), word(" ")])
+    left.append(word(f"{form.name}  {kind}" + (f" of {count} sources" if count != 1 else ""), "plain"))
+    return line(*left, right=[word(" "), *figures(state), word(" ")])
 
 
 def figures(state: DataState) -> list[Span]:
@@ -155,8 +156,8 @@ def figures(state: DataState) -> list[Span]:
         return [word(f"asking …{_done(state)}", "muted")]
     if state.trial is None:
         return []
-    which = "all" if state.trial.is_all else "sample of"
-    return [word(f"{which} {count_text(state.trial.rows)}, {count_text(state.trial.kept)} kept", "good")]
+    which = "" if state.trial.is_all else " of a sample"
+    return [word(f"{count_text(state.trial.kept)} of {count_text(state.trial.rows)} kept{which}", "good")]
 
 
 def _done(state: DataState) -> str:

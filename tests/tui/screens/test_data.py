@@ -83,8 +83,8 @@ async def test_an_empty_screen_says_how_to_begin_and_n_takes_a_path(home: Home, 
         await pilot.press("n")
         await until(lambda: isinstance(app.screen, TextDialog))
         await pilot.press(*str(folder / "a.txt"), "enter")
-        await until(lambda: "text 1 bad 10" in screen_text(app))
-        await until(lambda: "sample of 10, 10 kept" in screen_text(app))
+        await until(lambda: "1 bad 10" in screen_text(app))
+        await until(lambda: "10 of 10 kept of a sample" in screen_text(app))
         assert "│ line 0" in screen_text(app)
 
 
@@ -105,7 +105,7 @@ async def test_rows_of_a_known_format_are_prepared_as_instructions(home: Home, f
     async with app.run_test(size=(160, 48)) as pilot:
         await opened(app, pilot, folder / "chat.txt")
         text = screen_text(app)
-        assert "instructions of 1 source" in text
+        assert "chat  instructions" in text
         assert re.search(r"rows say +messages", text)
         assert "assistant · the loss counts it" in text
     assert questions(folder, "preview")[0]["data"]["kind"] == "instructions"
@@ -141,7 +141,7 @@ async def test_several_keys_in_a_row_make_one_trial(home: Home, folder: Path) ->
         await pilot.press("j", "j", "enter")
         await pilot.pause()
         await pilot.press("backspace", "backspace", "1", "0", "5", "enter")
-        await until(lambda: "10 kept" not in screen_text(app))
+        await until(lambda: "10 of 10 kept" not in screen_text(app))
         await settled(screen, pilot)
         asked = [one["data"]["filters"][0]["min_characters"] for one in questions(folder, "filter_report")[before:]]
         assert asked[-1] == 105
@@ -212,6 +212,13 @@ async def test_rows_are_leafed_through_as_text_and_as_tokens(home: Home, folder:
         assert [one["row"] for one in questions(folder, "tokens")] == [2, 1]
         await pilot.press(*["right_square_bracket"] * 20)
         assert "row 10/10" in screen_text(app)
+        await pilot.press("f")
+        await pilot.pause()
+        assert "sources and filters" not in screen_text(app)
+        assert "row 10/10" in screen_text(app).splitlines()[1]
+        await pilot.press("f")
+        await pilot.pause()
+        assert "sources and filters" in screen_text(app)
 
 
 async def test_an_instruction_is_also_shown_as_the_template_writes_it(home: Home, folder: Path) -> None:
@@ -259,7 +266,7 @@ async def test_what_cannot_be_read_is_said_with_a_hint(home: Home, folder: Path,
         screen.changed()
         await pilot.pause(0.3)
         await settled(screen, pilot)
-        assert "sample of 10, 10 kept" in screen_text(app)
+        assert "10 of 10 kept of a sample" in screen_text(app)
 
 
 async def test_escape_gives_up_a_question_that_takes_long_and_f6_asks_again(home: Home, folder: Path) -> None:
@@ -306,7 +313,7 @@ async def test_a_preset_of_prepare_can_be_begun_with_and_saved(home: Home, folde
         await pilot.press("2", "f3")
         await until(lambda: "prepare-instructions" in screen_text(app))
         await pilot.press("enter")
-        await until(lambda: "instructions of 1 source" in screen_text(app))
+        await until(lambda: "prepare-instructions  instructions" in screen_text(app))
         await pilot.press("f4")
         await until(lambda: isinstance(app.screen, TextDialog))
         await pilot.press("enter")
