@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +14,7 @@ from core.data.tally import RowError
 from core.errors import DataError
 
 _CHUNK = 2**20
-_SPACE = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
 _NAMES = {"]": "array", "}": "object"}
 
 
@@ -87,12 +88,13 @@ class Window:
     def peek(self) -> str:
         """Skip space and return the character that comes next; "" at the end."""
         while True:
-            while self._at < len(self._window):
-                character = self._window[self._at]
-                if character not in _SPACE:
-                    return character
-                self.line += character == "\n"
-                self._at += 1
+            space = _SPACE.match(self._window, self._at)
+            assert space is not None
+            if space.end() > self._at:
+                self.line += self._window.count("\n", self._at, space.end())
+                self._at = space.end()
+            if self._at < len(self._window):
+                return self._window[self._at]
             if self._ended:
                 return ""
             self._window, self._at = "", 0
