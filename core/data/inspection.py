@@ -23,7 +23,7 @@ _MOST_COLUMNS = 1000
 _EXAMPLE_CHARACTERS = 80
 _MIXED = "mixed"
 # Containers whose records say something row by row; the others hold documents.
-_ROWS = frozenset({
+ROW_CONTAINERS = frozenset({
     "json_lines", "json_array", "json_object", "parquet", "csv", "tsv", "squad", "medquad", "hellaswag_text",
     "hub", "json",
 })  # fmt: skip
@@ -165,7 +165,7 @@ class _Seen:
         stream = self._noted(self._unbroken(unit, must_begin))
         first = list(islice(stream, _ROWS_TO_RECOGNISE))
         columns = getattr(self._source, "columns", Columns())
-        shape = recognised(first, columns) if container in _ROWS else None
+        shape = recognised(first, columns) if container in ROW_CONTAINERS else None
         documents = self._documents(chain(first, stream), shape, columns)
         path = Path(unit.file)
         return FileInspection(

@@ -10,8 +10,10 @@ from itertools import chain, islice
 from typing import Any, assert_never
 
 from core.config.data import InstructionData, RowFormat, TextData
-from core.config.sources import CodeSource, Columns, FilesSource, Source, StandardLibrarySource
+from core.config.sources import CodeSource, Columns, FilesSource, PathSource, Source, StandardLibrarySource
 from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical, detect
+from core.data.inspection import ROW_CONTAINERS
+from core.data.path_files import list_files
 from core.data.rows import Row
 from core.data.sources import describe, documents, records, rows
 from core.data.tally import RowError, Tally
@@ -138,7 +140,8 @@ class _Reading:
 
     def _documents(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Row]]:
         stated = columns_of(source).text
-        first = list(islice(records(source, Tally(tally.source, 1.0)), ROWS_TO_DETECT))
+        is_text = isinstance(source, PathSource) and list_files(source).known[0].container not in ROW_CONTAINERS
+        first = [] if is_text else list(islice(records(source, Tally(tally.source, 1.0)), ROWS_TO_DETECT))
         if first and not any(_has_text(row, stated) for row in first):
             self.formats.append(COLUMNS)
             yield from ((row.place, row) for row in records(source, tally))

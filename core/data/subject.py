@@ -19,6 +19,8 @@ from core.config.phases import PrepareConfig
 from core.config.presets import Config, find_preset, list_presets, load_preset, resolve
 from core.config.sources import Columns, Container, PathSource
 from core.data.formats import recognised
+from core.data.inspection import ROW_CONTAINERS
+from core.data.path_files import list_files
 from core.data.sources import describe, records
 from core.data.tally import Tally
 from core.errors import UsageError
@@ -109,11 +111,11 @@ def row_format(source: PathSource) -> RowFormat | None:
 
     Raises: UsageError where nothing is there; DataError where the beginning cannot be read.
     """
+    if source.columns.text is not None or list_files(source).known[0].container not in ROW_CONTAINERS:
+        return None
     tally = Tally(describe(source, 0), max_bad_share=1.0)
     first = list(islice(records(source, tally), ROWS_TO_DETECT))
-    if not first or source.columns.text is not None:
-        return None
-    return recognised(first, source.columns)
+    return recognised(first, source.columns) if first else None
 
 
 def columns_from(texts: Sequence[str]) -> Columns:

@@ -6,7 +6,9 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
+from core.config.data import RowFormat
 from core.data.inspection import Inspection
 from core.data.inspection import inspect as inspection_of
 from core.errors import UsageError
@@ -15,7 +17,6 @@ from tui.commands.display import write
 from tui.commands.output import clip, fitted, folded, shown, table
 from tui.services.safe_text import size_words
 
-MIXED = "mixed"
 _FILES = 30
 _COLUMNS = 60
 _NAME_CELLS = 40
@@ -35,7 +36,8 @@ def inspect(path: str, limit: int | None, context: Context, *, as_json: bool) ->
         write(context, f"{json.dumps({**found.as_json(), 'complete': found.is_complete})}\n")
     else:
         write(context, "".join(f"{line}\n" for line in _lines(found, shutil.get_terminal_size().columns)))
-    if found.format == MIXED and len({file.format for file in found.files if file.documents}) > 1:
+    formats = {file.format for file in found.files if file.documents}
+    if len(formats) > 1 and formats & set(get_args(RowFormat)):
         context.say("A source is read as one format: name these files, or patterns of them, as sources of their own.")
     return 0
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.config.data import InstructionData, TextData, TrainedTokenizer
-from core.config.sources import FilesSource, JSONSource
+from core.config.sources import FilesSource, JSONSource, PathSource
 from core.data.preview import preview
 from core.errors import DataError
 
@@ -110,3 +110,18 @@ def test_a_few_rows_without_text_are_bad_ones(tmp_path: Path) -> None:
     data = TextData(kind="text", sources=[source], tokenizer=TrainedTokenizer(kind="train"))
     found = preview(data, start=0, count=5)
     assert (found.formats, [row.says for row in found.rows], found.bad_rows) == (("documents",), ["one", "two"], 1)
+
+
+def test_of_a_file_of_documents_no_more_is_read_than_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of a dump take long to turn into text: none is looked at only to find out what they are."""
+    import core.data.preview as module
+
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n\nthree\n")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("looked at records")
+
+    monkeypatch.setattr(module, "records", refuse)
+    source = PathSource(kind="path", path=str(tmp_path / "a.txt"), document="paragraph")
+    data = TextData(kind="text", sources=[source], tokenizer=TrainedTokenizer(kind="train"))
+    assert [row.says for row in preview(data, start=0, count=2).rows] == ["one", "two"]

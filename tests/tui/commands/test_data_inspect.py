@@ -67,6 +67,13 @@ def test_a_folder_lists_its_files_and_what_is_left_out(
     assert "sources of their own" in _printed(piped.words)
 
 
+def test_documents_of_several_containers_are_one_source(piped: Context, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# one\n")
+    (tmp_path / "b.txt").write_text("two\n")
+    inspect(str(tmp_path), None, piped, as_json=False)
+    assert _printed(piped.words) == ""
+
+
 def test_a_limit_is_told(piped: Context, tmp_path: Path) -> None:
     path = _file(tmp_path / "rows.jsonl", *ROWS * 10)
     inspect(str(path), 5, piped, as_json=False)
