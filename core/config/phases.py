@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from core.config.cadence import Cadence, Sampling
+from core.config.cluster import Cluster
 from core.config.data import InstructionTuningData, PreparableData, PretrainingData
 from core.config.model import Model
 from core.config.optimization import AdamW, Batch, Precision, Schedule
@@ -39,6 +40,8 @@ class PrepareConfig(_Phase):
     phase: Literal["prepare"]
     data: PreparableData
     """What to read and how it becomes tokens."""
+    cluster: Cluster | None = None
+    """Where the units of the data are worked on. Empty: on every core of this machine."""
 
 
 class _Training(_Phase):

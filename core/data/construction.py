@@ -12,13 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.data.progress import PreparationStopped
-from core.errors import FootplateError, StorageError, UsageError, disk_errno
+from core.errors import DataError, FootplateError, OutOfMemoryError, StorageError, UsageError, disk_errno
 
 _WAIT_SECONDS = 0.1
 
 
 class AlreadyThereError(UsageError):
     """The folder that was to be made is there."""
+
+
+class KeptWorkError(DataError):
+    """An error that a user can mend so that what was done so far still holds."""
 
 
 def partial_folder(folder: Path) -> Path:
@@ -30,8 +34,8 @@ def partial_folder(folder: Path) -> Path:
 def under_construction(folder: Path, *, should_stop: Callable[[], bool]) -> Iterator[Path]:
     """Give the folder in which `folder` is made; when the block ends it is on the disk and becomes `folder`.
 
-    What a kill, a stop or a full disk left in it is still there the next time. Any other error removes it. One process
-    at a time works in it; others wait, until it is done or `should_stop`.
+    What a kill, a stop, a full disk or memory, or a KeptWorkError left in it is there the next time. Any other error
+    removes it. One process at a time works in it; others wait, until it is done or `should_stop`.
 
     Raises: StorageError where the disk is full or fails; AlreadyThereError where `folder` is there; UsageError where a
     file that the block reads cannot be read; PreparationStopped.
@@ -61,7 +65,9 @@ def under_construction(folder: Path, *, should_stop: Callable[[], bool]) -> Iter
 
 
 def _is_worth_keeping(error: BaseException) -> bool:
-    if isinstance(error, PreparationStopped | StorageError) or not isinstance(error, Exception):
+    if not isinstance(error, Exception):
+        return True  # an interrupt
+    if isinstance(error, PreparationStopped | StorageError | OutOfMemoryError | KeptWorkError):
         return True
     return not isinstance(error, FootplateError) and disk_errno(error) is not None
 
@@ -124,9 +130,14 @@ def synchronise_entry(path: Path) -> None:
         os.close(descriptor)
 
 
+def writer_name() -> str:
+    """Return what no other process that writes now is called, on this machine or on one that shares its disks."""
+    return f"{os.uname().nodename}-{os.getpid()}"
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, on the disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{writer_name()}")
     with partial.open("wb") as file:
         file.write(data)
         file.flush()

@@ -5,7 +5,6 @@ In `tokens/00012/`, which is made whole or not at all, stand the shards of each 
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from core.config.data import InstructionData
 from core.data.cleaning.passes import folder_of, passes_of
 from core.data.cleaning.plan import read_plan
 from core.data.cleaning.unit_files import Item, UnitFiles
-from core.data.construction import synchronise_entry, write_whole
+from core.data.construction import synchronise_entry, write_whole, writer_name
 from core.data.examples import ExampleEncoder
 from core.data.faults import Faults
 from core.data.formats import loaded
@@ -99,7 +98,7 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
     plan = read_plan(work)
     files = UnitFiles(folder_of(work, len(passes_of(plan.data.filters)) - 1), unit)
     tokenizer, encoder = _encoders(work)
-    partial = target.with_name(f"{target.name}.{os.getpid()}")
+    partial = target.with_name(f"{target.name}.{writer_name()}")
     partial.mkdir(parents=True, exist_ok=True)
     is_text = encoder is None
     writers: dict[Split, ShardWriter] = {

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.data import InstructionData, TextData, TrainedTokenizer
-from core.config.filters import NgramPerplexityFilter, PerplexityFilter
 from core.data.assembly import Assembly
-from core.data.cleaning.clean import Cleaned, clean, write_dropped
-from core.data.cleaning.decisions import Scorer
+from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.plan import make_plan
-from core.data.cleaning.pool import Heard, over_units
+from core.data.cleaning.pool import Heard
 from core.data.cleaning.report import REPORT
 from core.data.construction import AlreadyThereError, under_construction, write_whole
 from core.data.encoding import encode_unit, encoded_unit, tokens_folder
@@ -44,7 +42,6 @@ from core.data.tally import check_shares
 from core.data.templates import TemplateName, alpaca_prompt, resolve_template
 from core.data.tokenize import TextTokenizer
 from core.data.tokenizer_files import copy_tokenizer, load_tokenizer, train_tokenizer
-from core.errors import UsageError
 
 _WORK = "work"
 
@@ -69,14 +66,6 @@ def is_prepared(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def no_language_model(config: PerplexityFilter) -> Scorer:
-    """Refuse a perplexity by a language model, where what calls has none to give."""
-    raise UsageError(
-        f"data.filters: {config.kind} needs a language model, which cannot be had here",
-        hint="Prepare the data in a run of its own (phase: prepare).",
-    )
-
-
 def prepare(
     data: TextData | InstructionData,
     folder: Path,
@@ -84,13 +73,12 @@ def prepare(
     seed: int,
     model_tokenizer: Path | None,
     work: Work,
-    language_model: Callable[[PerplexityFilter], Scorer] = no_language_model,
+    means: Means = Means(),  # noqa: B008 - it is frozen
 ) -> Prepared:
     """Make `folder` from the sources of `data`, or go on with what an earlier call did.
 
-    `model_tokenizer` is the folder of the model's tokenizer, None where the model has none; `language_model` gives what
-    scores texts for a perplexity filter. `work` is asked whether to stop about twenty times a second, except while
-    tokens are merged (seconds).
+    `model_tokenizer` is the folder of the model's tokenizer, None where the model has none; `work` is asked
+    whether to stop about twenty times a second, except while tokens are merged (seconds).
 
     Raises: UsageError where something is not there; DataError where it cannot be used, or changed since an earlier
     call; StorageError where the disk is full; OutOfMemoryError; PreparationStopped when asked to.
@@ -98,8 +86,8 @@ def prepare(
     manifest: Manifest | None = None
     try:
         with under_construction(folder, should_stop=work.should_stop) as partial:
-            preparation = _Preparation(data, seed, partial, work)
-            manifest = preparation.run(model_tokenizer, language_model)
+            preparation = _Preparation(data, seed, partial, means, work)
+            manifest = preparation.run(model_tokenizer)
     except AlreadyThereError:
         # Another run may have made the same cache entry meanwhile.
         plan = make_plan(data, seed, Work(silent, work.should_stop))
@@ -111,14 +99,15 @@ def prepare(
 class _Preparation:
     """One preparation, in the order in which it happens."""
 
-    def __init__(self, data: TextData | InstructionData, seed: int, folder: Path, work: Work) -> None:
+    def __init__(self, data: TextData | InstructionData, seed: int, folder: Path, means: Means, work: Work) -> None:
         self._data = data
         self._seed = seed
         self._folder = folder
         self._work_folder = folder / _WORK
+        self._means = means
         self._work = work
 
-    def run(self, model_tokenizer: Path | None, language_model: Callable[[PerplexityFilter], Scorer]) -> Manifest:
+    def run(self, model_tokenizer: Path | None) -> Manifest:
         """Fill the folder and return its manifest."""
         if (self._folder / MANIFEST).is_file():  # killed in its last moments
             shutil.rmtree(self._work_folder, ignore_errors=True)
@@ -126,15 +115,7 @@ class _Preparation:
         place = tokenizer_place(self._data, model_tokenizer)
         template = self._copy_tokenizer(place) if place is not None else None
         plan = make_plan(self._data, self._seed, Work(silent, self._work.should_stop))
-
-        def scorer(config: PerplexityFilter | NgramPerplexityFilter) -> Scorer:
-            if isinstance(config, PerplexityFilter):
-                return language_model(config)
-            from core.data.ngram_perplexity import NgramScorer
-
-            return NgramScorer(Path(config.model))
-
-        cleaned = clean(plan, self._work_folder, scorer, self._work)
+        cleaned = clean(plan, self._work_folder, self._means, self._work)
         if isinstance(self._data.tokenizer, TrainedTokenizer):
             self._train(cleaned, self._data.tokenizer)
             template = self._template(load_tokenizer(self._folder / TOKENIZER))
@@ -206,7 +187,7 @@ class _Preparation:
             now = done + sum(counts[unit] for unit in heard.done) + sum(heard.open.values())
             self._work.pulse("encoding", now, total, "documents")
 
-        over_units(encode_unit, self._work_folder, 0, sizes, pulse)
+        self._means.over_units(encode_unit, self._work_folder, 0, sizes, pulse)
         self._work.stage_ends("encoding", total, "documents")
 
     def _check_encoded(self, cleaned: Cleaned) -> None:

@@ -6,10 +6,13 @@ The result lies in the run's `data/`; training phases name it with `data: {kind:
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from core.config.filters import PerplexityFilter
 from core.config.phases import PrepareConfig
+from core.data.cleaning.clean import Means
 from core.data.cleaning.decisions import Scorer
+from core.data.cluster import over_cluster
 from core.data.fingerprints import with_known_tokenizer
 from core.data.manifest import read_manifest
 from core.data.prepare import PreparationStopped, is_prepared, prepare
@@ -39,7 +42,7 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
                     seed=config.seed,
                     model_tokenizer=None,
                     work=Work(session.progress, lambda: session.leaving() is not None),
-                    language_model=lambda config: _scorer(config, session.run.home),
+                    means=_means(config, session.run.home),
                 )
         except PreparationStopped:
             reason = session.leaving() or "asked"
@@ -59,7 +62,12 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
     return "finished"
 
 
-def _scorer(config: PerplexityFilter, home: Home) -> Scorer:
-    from core.evaluation.perplexity import scorer_for  # torch, only where a filter needs it
+def _means(config: PrepareConfig, home: Home) -> Means:
+    def language_model(asked: PerplexityFilter) -> Scorer:
+        from core.evaluation.perplexity import scorer_for  # torch, only where a filter needs it
 
-    return scorer_for(config, home)
+        return scorer_for(asked, home)
+
+    if config.cluster is None:
+        return Means(language_model)
+    return Means(language_model, partial(over_cluster, cluster=config.cluster))

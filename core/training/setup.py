@@ -16,12 +16,14 @@ import torch
 
 from core.config.data import PreparedData
 from core.config.phases import PretrainConfig, SFTConfig
+from core.data.cleaning.clean import Means
 from core.data.fingerprints import cache_key, with_known_tokenizer
 from core.data.manifest import Manifest
 from core.data.prepare import is_prepared, prepare
 from core.data.progress import Work
 from core.data.shards import verify
 from core.errors import CheckpointError, DataError, StorageError, UsageError
+from core.evaluation.perplexity import scorer_for
 from core.model.load import save_model
 from core.run.event_log import EventReader
 from core.run.events import CheckpointSaved, Evaluated, Finished, Notice, Resumed, Sampled, Series, Stopped
@@ -98,6 +100,7 @@ def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kin
                     seed=config.seed,
                     model_tokenizer=model,
                     work=Work(session.progress, should_stop),
+                    means=Means(lambda asked: scorer_for(asked, session.run.home)),
                 )
     with session.section("preparing"):
         # A token that was flipped on the disk would be trained on without a word.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.cleaning.decisions import Decision, Scorers, decide
+from core.config.filters import NgramPerplexityFilter, PerplexityFilter
+from core.data.cleaning.decisions import Decision, Scorer, decide
 from core.data.cleaning.passes import folder_of, passes_of, run_unit
 from core.data.cleaning.plan import Plan, begin, file_states
-from core.data.cleaning.pool import Heard, over_units
+from core.data.cleaning.pool import Heard, OverUnits, over_units
 from core.data.cleaning.report import (
     DROPPED,
     FilterCounts,
@@ -20,9 +21,37 @@ from core.data.cleaning.report import (
     merge_dropped,
 )
 from core.data.cleaning.unit_files import Item, UnitFiles, UnitRecord, remove_leftovers
+from core.data.ngram_perplexity import NgramScorer
 from core.data.progress import Work
 from core.data.tally import Tally, check_shares
-from core.errors import DataError
+from core.errors import DataError, UsageError
+
+
+def no_language_model(config: PerplexityFilter) -> Scorer:
+    """Refuse a perplexity by a language model, where what calls has none to give."""
+    raise UsageError(
+        f"data.filters: {config.kind} needs a language model, which cannot be had here",
+        hint="Prepare the data in a run of its own (phase: prepare).",
+    )
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a preparation takes from outside of this package, or of this machine."""
+
+    language_model: Callable[[PerplexityFilter], Scorer] = no_language_model
+    """Gives what scores texts for a perplexity filter."""
+    over_units: OverUnits = over_units
+    """Works on units: on every core of this machine, or on a cluster."""
+
+    def scorer(self, config: PerplexityFilter | NgramPerplexityFilter) -> Scorer:
+        """Return what scores texts for a filter.
+
+        Raises: UsageError, DataError where the model is not there or cannot be read.
+        """
+        if isinstance(config, PerplexityFilter):
+            return self.language_model(config)
+        return NgramScorer(Path(config.model))
 
 
 @dataclass(frozen=True)
@@ -55,10 +84,10 @@ class Cleaned:
 class _Cleaning:
     """One cleaning, in the order in which it happens."""
 
-    def __init__(self, plan: Plan, folder: Path, scorers: Scorers, work: Work) -> None:
+    def __init__(self, plan: Plan, folder: Path, means: Means, work: Work) -> None:
         self._plan = plan
         self._folder = folder
-        self._scorers = scorers
+        self._means = means
         self._work = work
         self._passes = passes_of(plan.data.filters)
         self._tallies = plan.tallies()
@@ -74,7 +103,7 @@ class _Cleaning:
             if number == 0:
                 self._check_sources(place)
             if one.over_all is not None:
-                decide(place, self._plan.data.filters[one.over_all], self._folder, self._scorers, self._work)
+                decide(place, self._plan.data.filters[one.over_all], self._folder, self._means.scorer, self._work)
                 decision = Decision.read(place)
                 if decision.threshold is not None:
                     self._thresholds[one.over_all] = decision.threshold
@@ -98,7 +127,7 @@ class _Cleaning:
         left = {unit: size for unit, size in sizes.items() if not UnitFiles(place, unit).is_done}
         watch = _Watch("reading" if number == 0 else f"filtering ({number + 1})", place, sizes, self._work)
         watch.know(sizes.keys() - left.keys())
-        over_units(run_unit, self._folder, number, left, watch.hear)
+        self._means.over_units(run_unit, self._folder, number, left, watch.hear)
         for record in self._records(place):
             for index, counts in record.filters.items():
                 self._counts.setdefault(int(index), FilterCounts()).add(counts)
@@ -140,7 +169,7 @@ class _Cleaning:
         return report
 
 
-def clean(plan_of: Plan, folder: Path, scorers: Scorers, work: Work) -> Cleaned:
+def clean(plan_of: Plan, folder: Path, means: Means, work: Work) -> Cleaned:
     """Do what a plan says in `folder`, or go on with it.
 
     Raises: DataError where the sources changed since it was begun, or too many rows are bad; UsageError;
@@ -148,7 +177,7 @@ def clean(plan_of: Plan, folder: Path, scorers: Scorers, work: Work) -> Cleaned:
     """
     folder.mkdir(exist_ok=True)
     begin(folder, plan_of)
-    return _Cleaning(plan_of, folder, scorers, work).run()
+    return _Cleaning(plan_of, folder, means, work).run()
 
 
 def write_dropped(cleaned: Cleaned, target: Path) -> None:

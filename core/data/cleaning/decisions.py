@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -25,6 +26,7 @@ from core.data.construction import write_whole
 from core.data.duplicates import EXACT_WIDTH, first_of_group
 from core.data.filters.verdict import Dropped
 from core.data.formats import loaded
+from core.data.ngram_perplexity import threshold
 from core.data.progress import Work
 
 Scorer = Callable[[Sequence[str]], NDArray[np.float64]]
@@ -51,10 +53,9 @@ class Decision:
         self._folder = folder
         self._kind = record.kind
         self._offsets = record.offsets
-        total = record.offsets[-1]
-        self._values = (
-            np.memmap(folder / "decision.values", dtype="<f8", mode="r") if total else np.zeros(0, dtype=np.float64)
-        )
+        kind = "<i8" if record.threshold is None else "<f8"
+        path = folder / "decision.values"
+        self._values = np.memmap(path, dtype=kind, mode="r") if record.offsets[-1] else np.zeros(0, dtype=kind)
 
     @classmethod
     def read(cls, folder: Path) -> Decision:
@@ -64,7 +65,7 @@ class Decision:
     def rule(self, unit: int, index: int) -> str | None:
         """Return the rule that drops a document of a unit, None where it stays."""
         number = self._offsets[unit] + index
-        value = float(self._values[number])
+        value = self._values[number]
         if self.threshold is None:
             return f"{self._kind}.duplicate" if value != number else None
         if np.isnan(value):
@@ -76,7 +77,7 @@ class Decision:
         rule = self.rule(unit, index)
         if rule is None:
             return None
-        value = float(self._values[self._offsets[unit] + index])
+        value = self._values[self._offsets[unit] + index]
         if self.threshold is None:
             return Dropped(rule, f"as {self._place(int(value))}")
         return Dropped(rule, f"{value:.6g} > {self.threshold:.6g}")
@@ -107,38 +108,38 @@ def decide(folder: Path, config: Filter, plan_folder: Path, scorers: Scorers, wo
     limit: float | None = None
     match config:
         case ExactDuplicatesFilter() | NearDuplicatesFilter():
-            values = _first_ones(folder, config, units, offsets[-1])
+            columns, width = (1, EXACT_WIDTH) if isinstance(config, ExactDuplicatesFilter) else (config.bands, 1)
+            keys = [files.path("keys") for files in units]
+            first = first_of_group(keys, columns=columns, total=offsets[-1], folder=folder / "grouping", width=width)
+            first.rename(folder / "decision.values")
         case PerplexityFilter() | NgramPerplexityFilter():
-            values = _scores(units, config, scorers, plan.data.kind == "text", work)
-            from core.data.ngram_perplexity import threshold
-
-            limit = threshold(values, maximum=config.max_perplexity, percentile=config.percentile)
+            _score(units, config, scorers, plan.data.kind == "text", work)
+            limit = threshold(
+                [np.memmap(files.path("scores"), dtype="<f8", mode="r") for files in units if files.record().items],
+                maximum=config.max_perplexity,
+                percentile=config.percentile,
+            )
+            _join([files.path("scores") for files in units], folder / "decision.values")
         case _:
             raise ValueError(f"{config.kind} looks at one document")
-    write_whole(folder / "decision.values", values.astype("<f8").tobytes())
     record = _Record(kind=config.kind, offsets=offsets, threshold=limit)
     write_whole(target, record.model_dump_json().encode())
 
 
-def _first_ones(
-    folder: Path, config: ExactDuplicatesFilter | NearDuplicatesFilter, units: list[UnitFiles], total: int
-) -> NDArray[np.float64]:
-    columns, width = (1, EXACT_WIDTH) if isinstance(config, ExactDuplicatesFilter) else (config.bands, 1)
-    keys = [files.path("keys") for files in units]
-    path = first_of_group(keys, columns=columns, total=total, folder=folder / "grouping", width=width)
-    # A float64 tells document numbers apart up to 2^53.
-    first = np.fromfile(path, dtype="<i8").astype(np.float64)
-    path.unlink()
-    return first
+def _join(paths: Sequence[Path], target: Path) -> None:
+    with target.open("wb") as joined:
+        for path in paths:
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, joined)
 
 
-def _scores(
+def _score(
     units: list[UnitFiles],
     config: PerplexityFilter | NgramPerplexityFilter,
     scorers: Scorers,
     is_text: bool,
     work: Work,
-) -> NDArray[np.float64]:
+) -> None:
     scorer: Scorer | None = None
     done = 0
     total = sum(files.record().items for files in units)
@@ -157,4 +158,3 @@ def _scores(
             write_whole(files.path("scores"), np.concatenate(scores).astype("<f8").tobytes() if scores else b"")
         done += count
     work.stage_ends("scoring", total, "documents")
-    return np.concatenate([np.fromfile(files.path("scores"), dtype="<f8") for files in units])

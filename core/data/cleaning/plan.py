@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config.data import InstructionData, RowFormat, TextData
 from core.config.sources import Columns, Source
-from core.data.construction import write_whole
+from core.data.construction import KeptWorkError, write_whole
 from core.data.fingerprints import source_file_records
 from core.data.formats import detect, needs_whole_files
 from core.data.manifest import SourceFileRecord
@@ -141,11 +141,11 @@ def columns_of(source: Source) -> Columns:
 def begin(folder: Path, plan: Plan) -> None:
     """Write the plan into a folder; where one is there, it must be the same but for where the sources lie.
 
-    Raises: DataError where the sources or the settings are not those of the plan that is there.
+    Raises: KeptWorkError where the sources or the settings are not those of the plan that is there.
     """
     path = folder / "plan.json"
     if path.is_file() and _content(earlier := read_plan(folder)) != _content(plan):
-        raise DataError(
+        raise KeptWorkError(
             f"{_difference(earlier, plan)} since this preparation was begun",
             hint=f"Put it back and resume, or start a new run. (What was done so far lies in {folder}.)",
         )

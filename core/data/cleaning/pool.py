@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from core.data.progress import PreparationStopped
 from core.errors import FootplateError, OutOfMemoryError
@@ -19,6 +19,15 @@ from core.run.processes import die_with_parent
 
 UnitWork = Callable[[Path, int, int, Callable[[int], None]], None]
 """Takes the work folder, the number of the pass, the unit, and what hears of its documents. A function of a module."""
+
+class OverUnits(Protocol):
+    """Calls a function for every unit of `sizes`, here or elsewhere; see `over_units`."""
+
+    def __call__(
+        self, function: UnitWork, work: Path, number: int, sizes: dict[int, int], pulse: Callable[[Heard], None]
+    ) -> None:
+        """Call it."""
+
 
 _HEARD_SECONDS = 0.25
 _POLL_SECONDS = 0.05

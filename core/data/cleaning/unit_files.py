@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from core.data.cleaning.report import FilterCounts
-from core.data.construction import synchronise_entry, write_whole
+from core.data.construction import synchronise_entry, write_whole, writer_name
 from core.data.filters.verdict import Dropped
 from core.data.manifest import SPLITS, Split
 from core.data.tally import Tally
@@ -111,7 +111,7 @@ class UnitWriter:
         self._samples = samples
         self._sampled: Counter[str] = Counter()
         endings = ("items", "index", "dropped", *(("keys",) if columns else ()))
-        self._paths = {ending: files.path(f"{ending}.{os.getpid()}") for ending in endings}
+        self._paths = {ending: files.path(f"{ending}.{writer_name()}") for ending in endings}
         self._streams = {ending: path.open("wb") for ending, path in self._paths.items()}
         self._at = 0
         self.items = 0

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from core.config.filters import GopherRepetitionFilter
 from core.data.filters.verdict import Dropped, TextFilter, Verdict
@@ -107,12 +108,12 @@ def duplicate_ngram_characters(words: Sequence[str], n: int) -> int:
 def _may_repeat(words: Sequence[str]) -> int:
     """Return a bound of the characters in n-grams that stood before, for every n above that of these n-grams."""
     n = _FIRST_DUPLICATE - 1
-    ngrams = list(_ngrams(words, n))
-    if len(set(ngrams)) == len(ngrams):
+    # Hashes need a third of the memory; where two are the same by chance, what follows is exact.
+    if len(set(map(hash, _ngrams(words, n)))) == len(words) - n + 1:
         return 0
     seen: set[tuple[str, ...]] = set()
     characters = covered = 0
-    for at, ngram in enumerate(ngrams):
+    for at, ngram in enumerate(_ngrams(words, n)):
         if ngram in seen:
             characters += sum(map(len, words[max(at, covered) : at + n]))
             covered = at + n
@@ -122,4 +123,4 @@ def _may_repeat(words: Sequence[str]) -> int:
 
 
 def _ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
-    return zip(*(words[start:] for start in range(n)), strict=False)
+    return zip(*(islice(words, start, None) for start in range(n)), strict=False)

@@ -33,6 +33,7 @@ FILTERS: list[dict[str, Value]] = [
     {"kind": "perplexity", "model": "smollm2", "percentile": 90.0},
     {"kind": "ngram_perplexity", "model": "words.arpa", "max_perplexity": 1000.0},
 ]
+CLUSTERS: list[dict[str, Value]] = [{"kind": "local"}, {"kind": "slurm", "partition": "cpu"}, {"kind": "ray"}]
 MODELS: dict[str, dict[str, Value]] = {
     "scratch": {"kind": "scratch", "layers": 2, "hidden_size": 32, "heads": 4},
     "pretrained": {"kind": "pretrained", "path": "folder"},
@@ -77,8 +78,10 @@ def valid_cases() -> Iterator[dict[str, Any]]:
         yield {"phase": "prepare", "about": {"title": "A case"}, "data": text_data(source)}
         yield training("pretrain", text_data(source))
     filters = copy.deepcopy(FILTERS)
-    texts = {**text_data("path"), "filters": [*filters, {"kind": "c4_quality"}], "mix": {"by": "weight", "tokens": 1000}}
-    yield {"phase": "prepare", "about": {"title": "A case"}, "data": texts}
+    mix: dict[str, Value] = {"by": "weight", "tokens": 1000}
+    texts = {**text_data("path"), "filters": [*filters, {"kind": "c4_quality"}], "mix": mix}
+    for cluster in CLUSTERS:
+        yield {"phase": "prepare", "about": {"title": "A case"}, "data": texts, "cluster": dict(cluster)}
     rows = {**instruction_data("path"), "filters": [*filters, {"kind": "instruction_quality"}]}
     yield {"phase": "prepare", "about": {"title": "A case"}, "data": rows}
     for schedule in SCHEDULES:

@@ -18,7 +18,7 @@ from core.config.data import InstructionData, TextData
 from core.config.filters import PerplexityFilter
 from core.data.cleaning import plan as plans
 from core.data.cleaning import pool
-from core.data.cleaning.clean import Cleaned, clean, write_dropped
+from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.decisions import Scorer, Scorers
 from core.data.cleaning.passes import passes_of
 from core.data.cleaning.plan import begin, make_plan
@@ -51,7 +51,7 @@ def write(path: Path, texts: Sequence[str]) -> Path:
 def cleaned(
     data: TextData | InstructionData, folder: Path, scorers: Scorers = no_scores, work: Work = QUIET
 ) -> Cleaned:
-    return clean(make_plan(data, 1, QUIET), folder, scorers, work)
+    return clean(make_plan(data, 1, QUIET), folder, Means(scorers), work)
 
 
 def texts_of(found: Cleaned) -> list[str]:
@@ -298,7 +298,7 @@ def test_large_files_are_cut_and_small_ones_go_together(tmp_path: Path, monkeypa
     assert len(plan.units[0].parts) > 1
     assert len({part.file for part in plan.units[-1].parts}) == 1
     assert sum(part.file.endswith("9.jsonl") for unit in plan.units for part in unit.parts) > 2
-    found = clean(plan, tmp_path / "work", no_scores, QUIET)
+    found = clean(plan, tmp_path / "work", Means(), QUIET)
     expected = [sentence(n) for n in range(9) for _ in range(3)] + [sentence(n) for n in range(60)]
     assert texts_of(found) == expected
     assert found.tallies[0].rows == 87
