@@ -33,6 +33,7 @@ FILES: dict[str, tuple[str, str | bytes, str]] = {
     "strings": ("a.jsonl", '"a"\n"b"\n', "json_lines"),
     "one record": ("a.json", '{"text": "a", "n": [1]}', "json_lines"),
     "array": ("a.json", '\ufeff\n [{"a": 1}]', "json_array"),
+    "array after a mark": ("a.jsonl", '\ufeff\n[{"a": 1}]', "json_array"),
     "array of lines": ("a.jsonl", '[{"a": 1}]', "json_array"),
     "keyed": ("a.json", '{"1": {"a": 1}, "2": {"a": 2}}', "json_object"),
     "keyed, indented": ("a.json", json.dumps({"1": {"a": LONG}, "2": {"a": 1}}, indent=2), "json_object"),
