@@ -125,7 +125,7 @@ def _texts(value: Any) -> Iterator[str]:
 class _WordHashes(dict[str, int]):
     def __missing__(self, word: str) -> int:
         # Not `hash`, which another process computes otherwise: the verdict is not to depend on who gives it.
-        value = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+        value = int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "little")
         if len(self) < _KEPT_WORDS:
             self[word] = value
         return value

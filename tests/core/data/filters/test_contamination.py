@@ -96,5 +96,9 @@ def test_references_without_long_texts(tmp_path: Path) -> None:
         _filter(path)
 
 
+def test_much_text_of_which_nothing_is_known(reference: Path) -> None:
+    assert _filter(reference)(" ".join(f"word{number}" for number in range(2000))) is None
+
+
 def test_text_with_half_a_surrogate_pair_is_no_error(reference: Path) -> None:
     assert _filter(reference)("\ud800 " * 20) is None

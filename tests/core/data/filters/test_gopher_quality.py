@@ -34,7 +34,7 @@ CASES = [
     ("ellipses", "… " * 6 + _words(50), "… " * 5 + _words(50), {}),
     ("bullet_lines", _lines([("- ", "")] * 10), _lines([("- ", "")] * 9 + [("", "")]), {}),
     ("bullet_lines", _lines([("  • ", "")] * 10), _lines([("  • ", "")] * 9 + [("", "")]), {}),
-    ("ellipsis_lines", _lines([("", "...")] * 4 + [("", "")] * 6), _lines([("", "… ")] * 3 + [("", "")] * 7), {}),
+    ("ellipsis_lines", _lines([("", "... ")] * 4 + [("", "")] * 6), _lines([("", "… ")] * 3 + [("", "")] * 7), {}),
     ("alphabetic_words", _words(39) + " 1234" * 11, _words(40) + " 1234" * 10, {}),
     ("stop_words", "the river runs " * 20, "the river of time " * 20, {}),
     ("stop_words", "The river Of time " * 20, "the river of time " * 20, {}),  # they are told by case
