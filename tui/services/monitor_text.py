@@ -48,7 +48,7 @@ def _progress_line(view: RunView, state: RunStatus | None, frame: Frame | None, 
         newest = next(reversed(view.progress.values()), None) if view.progress else None
         if newest is None:
             return line(word(f" {state.words if state else ''}", "muted"))
-        return line(word(" "), *_stage_spans(newest, max(6, width // 6)))
+        return line(word(" "), *_stage_spans(view, newest, max(6, width // 6)))
     share = step / view.steps if view.steps else 0.0
     spans = [
         word(f" step {step:,} / {view.steps:,}  "),
@@ -133,17 +133,19 @@ def ending_lines(view: RunView) -> list[Line]:
 
 def stage_lines(view: RunView, width: int) -> list[Line]:
     """Return a line for each stage of work without steps."""
-    return [line(word(" "), *_stage_spans(progress, max(6, width // 6))) for progress in view.progress.values()]
+    return [line(word(" "), *_stage_spans(view, progress, max(6, width // 6))) for progress in view.progress.values()]
 
 
-def _stage_spans(progress: Progress, width: int) -> list[Span]:
+def _stage_spans(view: RunView, progress: Progress, width: int) -> list[Span]:
     name = word(f"{progress.stage:<18} ")
     note = word(f"  {progress.note}" if progress.note else "", "muted")
     if not progress.total:
         return [name, word(f"{count_text(progress.done)} {progress.unit}", "strong"), note]
     share = progress.done / progress.total
     done = f"  {share:4.0%}  {count_text(progress.done)} of {count_text(progress.total)} {progress.unit}"
-    return [name, progress_bar(share, width), word(done), note]
+    left = view.stage_seconds_left(progress.stage)
+    rest = word("" if left is None else f"  {duration_text(left)} left", "strong")
+    return [name, progress_bar(share, width), word(done), rest, note]
 
 
 def machine_lines(reading: MachineReading | None, width: int) -> list[Line]:

@@ -49,6 +49,7 @@ class RunView:
     samples: deque[Sampled] = field(default_factory=lambda: deque(maxlen=KEPT))
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=KEPT))
     progress: dict[str, Progress] = field(default_factory=dict)
+    stages_began: dict[str, Progress] = field(default_factory=dict)
     ended: Stopped | Failed | Finished | None = None
     events: int = 0
     _extremes: dict[str, tuple[Evaluation, Evaluation]] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class RunView:
             case Started():
                 self.started, self.ended, self.resumed_step = event, None, 0
                 self.progress.clear()
+                self.stages_began.clear()
             case Resumed():
                 self._take_back(event.step)
             case Evaluated():
@@ -76,6 +78,9 @@ class RunView:
                 self.notices.append(event)
             case Progress():
                 self.progress[event.stage] = event
+                began = self.stages_began.setdefault(event.stage, event)
+                if event.done < began.done:  # another pass, which begins anew
+                    self.stages_began[event.stage] = event
             case Stopped() | Failed() | Finished():
                 self.ended = event
             case _:  # the rest is told by the log alone
@@ -102,6 +107,14 @@ class RunView:
             if value > highest.values[name]:
                 highest = evaluation
             self._extremes[name] = (lowest, highest)
+
+    def stage_seconds_left(self, stage: str) -> float | None:
+        """Return how long the rest of a stage takes at its mean pace, None where it is over or there is no pace yet."""
+        began, newest = self.stages_began[stage], self.progress[stage]
+        if self.ended is not None or not newest.total or newest.done >= newest.total:
+            return None
+        done, seconds = newest.done - began.done, newest.mono - began.mono
+        return (newest.total - newest.done) * seconds / done if done > 0 and seconds > 0 else None
 
     @property
     def phase(self) -> str:

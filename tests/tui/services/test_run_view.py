@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.run.events import CheckpointSaved, Evaluated, Finished, Resumed, Sampled, Series, Started
+from core.run.events import CheckpointSaved, Evaluated, Finished, Progress, Resumed, Sampled, Series, Started
 from tui.services.run_view import RunView, remaining_seconds
 
 LOSS = Series(name="train/loss", title="train", panel="loss")
@@ -61,3 +61,22 @@ def test_best_evaluation_follows_what_a_resume_takes_back() -> None:
     assert view.best_evaluation(EVAL) == (20, 1.0)
     view.apply([Started(phase="pretrain", series=(EVAL,)), Resumed(step=15, checkpoint="s")])
     assert view.best_evaluation(EVAL) == (10, 3.0)
+
+
+def test_the_rest_of_a_stage_takes_as_long_as_its_mean_pace_says() -> None:
+    def progress(done: float, mono: float, total: float | None = 1000.0) -> Progress:
+        return Progress(stage="reading", done=done, total=total, unit="bytes", mono=mono)
+
+    view = RunView("a")
+    view.apply([progress(200, 10.0)])
+    assert view.stage_seconds_left("reading") is None
+    view.apply([progress(300, 15.0), progress(600, 30.0)])
+    assert view.stage_seconds_left("reading") == 20.0  # 400 bytes in 20 s, and 400 are left
+    view.apply([progress(0, 40.0), progress(100, 41.0)])  # another pass
+    assert view.stage_seconds_left("reading") == 9.0
+    view.apply([progress(100, 41.0, total=None)])
+    assert view.stage_seconds_left("reading") is None
+    view.apply([progress(1000, 50.0)])
+    assert view.stage_seconds_left("reading") is None
+    view.apply([progress(500, 55.0), progress(600, 56.0), Finished(step=None)])
+    assert view.stage_seconds_left("reading") is None
