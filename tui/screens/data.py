@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
@@ -13,7 +12,6 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from core.config.fields import Slot
-from core.config.yaml_text import Place
 from core.errors import FootplateError
 from tui.forms.field_typing import FieldTyping
 from tui.forms.form_state import FormState
@@ -21,7 +19,6 @@ from tui.screens import data_editing
 from tui.screens.data_keys import DATA_KEYS
 from tui.screens.data_panes import show_detail, show_head, show_keys, show_sample
 from tui.screens.form_actions import choose_value
-from tui.services.data_draft import Step
 from tui.services.data_inquiry import DataInquiry
 from tui.services.data_questions import DataAnswered, DataProgress, DataQuestions, DataRefused
 from tui.services.data_state import DataState, StepRow
@@ -53,7 +50,7 @@ class DataScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._state = DataState()
-        self._rows: list[StepRow] = []
+        self.rows: list[StepRow] = []
         self._typing: FieldTyping | None = None
         self._settling: Timer | None = None
 
@@ -101,7 +98,7 @@ class DataScreen(Screen[None]):
 
     def show_all(self, *, cursor: int | None = None) -> None:
         """Show everything as the state has it; what did not change is not drawn again."""
-        self._rows = self._state.rows()
+        self.rows = self._state.rows()
         has_form = self._state.form is not None
         self.query_one("#main").display = has_form
         self.query_one("#sample").display = has_form
@@ -120,7 +117,7 @@ class DataScreen(Screen[None]):
     def row(self) -> StepRow | None:
         """The row under the cursor."""
         cursor = self.query_one(RowList).cursor
-        return self._rows[cursor] if 0 <= cursor < len(self._rows) else None
+        return self.rows[cursor] if 0 <= cursor < len(self.rows) else None
 
     def _show_detail(self) -> None:
         show_detail(self, self._state, self.row)
@@ -221,25 +218,9 @@ class DataScreen(Screen[None]):
         elif self._state.opened is not None:
             step, self._state.opened = self._state.opened, None
             self.show_all()
-            self.go_to(step)
+            data_editing.go_to(self, step)
         else:
             self.console_app.action_go("runs")
-
-    def go_to(self, step: Step) -> None:
-        """Put the cursor on a step."""
-        wanted = [index for index, row in enumerate(self._rows) if row.step == step]
-        if wanted:
-            self.query_one(RowList).move_to(wanted[0])
-
-    def open_step(self, step: Step, places: Container[Place]) -> bool:
-        """Open a step and go to its first field at one of `places`; False where it has none."""
-        self._state.opened = step
-        self.show_all()
-        for index, row in enumerate(self._rows):
-            if row.step == step and row.slot is not None and row.slot.path in places:
-                self.query_one(RowList).move_to(index)
-                return True
-        return False
 
     @work
     async def action_new_source(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from core.config.fields import Slot
 from core.config.filters import Filter
 from core.config.presets import list_presets
 from core.config.shapes import UnionShape, shape_of
+from core.config.yaml_text import Place
 from core.errors import FootplateError
 from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
@@ -19,6 +21,7 @@ from tui.services.data_draft import Step, add, items, move, new_form, remove, st
 from tui.services.data_text import source_name
 from tui.services.safe_text import SafeText, safe, size_words
 from tui.services.words import count_text
+from tui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
     from tui.screens.data import DataScreen
@@ -63,7 +66,7 @@ async def add_filter(screen: DataScreen) -> None:
     add(form, Step("add_filter"), {"kind": kind})
     screen.state.opened = next(step for step in reversed(steps(form)) if step.kind == "filter")
     screen.changed()
-    screen.go_to(screen.state.opened)
+    go_to(screen, screen.state.opened)
 
 
 async def choose_kind(screen: DataScreen, slot: Slot) -> bool:
@@ -114,6 +117,24 @@ async def choose_preset(screen: DataScreen) -> None:
     screen.begin(form, is_new=False)
 
 
+def go_to(screen: DataScreen, step: Step) -> None:
+    """Put the cursor on a step."""
+    wanted = [index for index, row in enumerate(screen.rows) if row.step == step]
+    if wanted:
+        screen.query_one(RowList).move_to(wanted[0])
+
+
+def _open_step(screen: DataScreen, step: Step, places: Container[Place]) -> bool:
+    """Open a step and go to its first field at one of `places`; False where it has none."""
+    screen.state.opened = step
+    screen.show_all()
+    for index, row in enumerate(screen.rows):
+        if row.step == step and row.slot is not None and row.slot.path in places:
+            screen.query_one(RowList).move_to(index)
+            return True
+    return False
+
+
 def next_problem(screen: DataScreen) -> None:
     """Go to the next field that is wrong, and open its step."""
     form = screen.state.form
@@ -122,11 +143,11 @@ def next_problem(screen: DataScreen) -> None:
     wrong = list(form.wrong)
     for step in steps(form):
         if step.kind in ("source", "filter") and any(place[: len(step.place)] == step.place for place in wrong):
-            screen.open_step(step, wrong)
+            _open_step(screen, step, wrong)
             return
     for kind in ("tokens", "settings"):
         step = next(step for step in steps(form) if step.kind == kind)
-        if screen.open_step(step, wrong):
+        if _open_step(screen, step, wrong):
             return
     words = "; ".join(problem.message for group in form.wrong.values() for problem in group)
     screen.console_app.tell(safe(words), "error")
@@ -188,7 +209,7 @@ def shift_step(screen: DataScreen, by: int) -> None:
         screen.state.opened = None
         index = move(form, row.step, by)
         screen.changed()
-        screen.go_to(Step(row.step.kind, index, (*row.step.place[:-1], index)))
+        go_to(screen, Step(row.step.kind, index, (*row.step.place[:-1], index)))
 
 
 def reset_field(screen: DataScreen) -> None:

@@ -228,5 +228,5 @@ def estimate_lines(trial: Trial, width: int, *, is_old: bool) -> list[Line]:
         disk = "" if estimate.bytes is None else f", {size_words(estimate.bytes)} on disk"
         lines.append(_pair("tokens", f"≈ {count_text(round(estimate.tokens))}{disk}", tone))
     if estimate.stands_in:
-        lines.append(_pair("", "by another tokenizer: yours is to be trained", "warning"))
+        lines.append(_pair("", "by a stand-in for your tokenizer", "warning"))
     return lines

@@ -19,6 +19,7 @@ from tests.tui.test_hostile_text import CONTROLS, FORBIDDEN, MARKUP
 from tui.console import FootplateApp
 from tui.forms.form_state import value_at
 from tui.screens.data import DataScreen
+from tui.screens.data_editing import go_to
 from tui.screens.dialogs import TextDialog
 from tui.screens.form import FormScreen
 from tui.services.data_draft import Step, items, new_form
@@ -67,7 +68,7 @@ async def settled(screen: DataScreen, pilot: Pilot[Any]) -> None:
 
 async def add_length(screen: DataScreen, pilot: Pilot[Any]) -> None:
     """Add the length filter by its menu, where it is the first."""
-    screen.go_to(next(row.step for row in screen.state.rows() if row.step.kind == "add_filter"))
+    go_to(screen, next(row.step for row in screen.state.rows() if row.step.kind == "add_filter"))
     await pilot.press("enter")
     await pilot.pause()
     await pilot.press("enter")
@@ -173,12 +174,12 @@ async def test_filters_are_moved_and_taken_out_by_keys(home: Home, folder: Path)
         form = screen.state.form
         assert form is not None
         await add_length(screen, pilot)
-        screen.go_to(next(row.step for row in screen.state.rows() if row.step.kind == "add_filter"))
+        go_to(screen, next(row.step for row in screen.state.rows() if row.step.kind == "add_filter"))
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("j", "enter")
         await pilot.pause()
-        screen.go_to(Step("filter", 1, ("data", "filters", 1)))
+        go_to(screen, Step("filter", 1, ("data", "filters", 1)))
         await pilot.press("K")
         assert [one["kind"] for one in items(form, ("data", "filters"))] == ["language", "length"]
         assert screen.row is not None
