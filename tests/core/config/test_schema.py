@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -57,6 +58,7 @@ _KEYWORDS: dict[str, Any] = {
     "required": lambda schema, value: not isinstance(value, dict) or all(name in value for name in schema["required"]),
     "additionalProperties": lambda schema, value: not isinstance(value, dict) or all(
         name in schema["properties"] for name in value),
+    "pattern": lambda schema, value: not isinstance(value, str) or bool(re.search(schema["pattern"], value)),
     "properties": lambda schema, value: not isinstance(value, dict) or all(
         accepts(inner, value[name]) for name, inner in schema["properties"].items() if name in value),
 }  # fmt: skip
