@@ -51,7 +51,9 @@ def entries(repository: Path) -> list[Entry]:
         if record:
             description, _, path = record.partition(b"\t")
             mode, _, name, size = description.decode().split()
-            found.append(Entry(path.decode("utf-8", "surrogateescape"), mode, name, int(size) if size.isdecimal() else 0))
+            found.append(
+                Entry(path.decode("utf-8", "surrogateescape"), mode, name, int(size) if size.isdecimal() else 0)
+            )
     return sorted(found, key=lambda entry: entry.path)
 
 
