@@ -6,8 +6,10 @@ import bz2
 import gzip
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import zstandard
@@ -15,6 +17,7 @@ import zstandard
 from core.config.data import InstructionData, TextData
 from core.data.cleaning.trial import take_sample
 from core.data.estimate import BYTES_PER_TOKEN, Estimate, estimate, shares_of
+from core.data.readers.opening import opened
 from core.data.tokenizer_files import load_tokenizer
 
 LINES = 2_000
@@ -58,9 +61,19 @@ def test_of_a_large_compressed_file_only_the_beginning_is_read(
     rows = (json.dumps({"text": random.Random(number).randbytes(1000).hex()}) for number in range(4000))
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress("".join(f"{row}\n" for row in rows).encode(), 1))
     monkeypatch.setattr("core.data.estimate._SMALL_BYTES", 0)
+    read: list[int] = []
+
+    @contextmanager
+    def counted(path: Path) -> Iterator[BinaryIO]:
+        with opened(path) as stream:
+            yield stream
+            read.append(stream.tell())
+
+    monkeypatch.setattr("core.data.estimate.opened", counted)
     found = _estimated(_text(tmp_path / "a.jsonl.gz"), 2000)
     assert found is not None
     assert found.documents == pytest.approx(4000, rel=0.15)
+    assert max(read) < 5_000_000  # of 8 MB of text
 
 
 def test_a_sample_of_all_is_exact(tmp_path: Path) -> None:

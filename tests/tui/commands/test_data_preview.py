@@ -82,6 +82,14 @@ def test_hostile_text_stays_text(text: str, on_terminal: Context, tmp_path: Path
     assert "\x1b[1m" in _printed(on_terminal.output)  # the names of the turns stand out
 
 
+def test_a_hostile_name_of_a_file_stays_text(piped: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b[31mb"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{\n')
+    preview(str(folder / "rows.jsonl"), Window(), piped, as_json=False)
+    assert "\x1b" not in _printed(piped.output) + _printed(piped.words)
+
+
 def test_preferences_judgements_and_unsupervised_answers(piped: Context, tmp_path: Path) -> None:
     rows = [{"prompt": "q", "chosen": "good", "rejected": "bad"}, {"prompt": "q", "completion": "x", "label": False}]
     for row in rows:
