@@ -16,7 +16,7 @@ LINK, SUBMODULE = "120000", "160000"
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a commit: its path, git's mode, the object's name and its size in bytes (0 of a submodule or lost)."""
+    """One entry of a commit: its path, git's mode, the object's name and its size in bytes, 0 of a submodule."""
 
     path: str
     mode: str
