@@ -85,8 +85,8 @@ def _content(found: Preview, number: int) -> str | Conversation:
         raise DataError(
             f"{row.place}: expected a document or a conversation to imitate, found a {kind} row "
             f"({found.formats[row.source]})",
-            hint="Such rows train a reward model or a policy; `footplate data preview` shows them. To imitate one side, "
-            "name its column: --format prompt_completion --column response=chosen.",
+            hint="Such rows train a reward model or a policy; `footplate data preview` shows them. To imitate one "
+            "side, name its column: --format prompt_completion --column response=chosen.",
         )
     return row.says
 
