@@ -33,6 +33,8 @@ from core.data.tokenizer_files import load_tokenizer
 _BATCH_CHARACTERS = 4 * 2**20
 _BATCH_ITEMS = 2048
 _ONE_SHARD = 2**62
+TOKENS = "tokens"
+"""The folder of the encoded units within a work folder."""
 
 Encoded = tuple[NDArray[np.int64], NDArray[np.bool_] | None]
 
@@ -65,7 +67,7 @@ class UnitTokens:
 
 def tokens_folder(work: Path, unit: int) -> Path:
     """Return where the tokens of a unit are."""
-    return work / "tokens" / f"{unit:05d}"
+    return work / TOKENS / f"{unit:05d}"
 
 
 def encoded_unit(work: Path, unit: int) -> EncodedUnit:
@@ -97,7 +99,7 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
         return
     plan = read_plan(work)
     files = UnitFiles(folder_of(work, len(passes_of(plan.data.filters)) - 1), unit)
-    tokenizer, encoder = _encoders(work)
+    tokenizer, encoder = _encoders(work, (work.parent / TOKENIZER / "tokenizer.json").stat().st_mtime_ns)
     partial = target.with_name(f"{target.name}.{writer_name()}")
     partial.mkdir(parents=True, exist_ok=True)
     is_text = encoder is None
@@ -136,7 +138,7 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
 
 
 @lru_cache(maxsize=2)
-def _encoders(work: Path) -> tuple[TextTokenizer, ExampleEncoder | None]:
+def _encoders(work: Path, _changed_ns: int) -> tuple[TextTokenizer, ExampleEncoder | None]:
     data = read_plan(work).data
     tokenizer = load_tokenizer(work.parent / TOKENIZER)
     if not isinstance(data, InstructionData):

@@ -55,6 +55,17 @@ def cache_key(
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def encoding_key(data: TextData | InstructionData, model_tokenizer: Path | None) -> str:
+    """Return what is another one whenever the same documents would become other tokens.
+
+    Raises: UsageError where the tokenizer is not there.
+    """
+    values = data.model_dump(mode="json", include={"template", "max_tokens", "accept"})
+    values["tokenizer"] = _tokenizer_values(data, model_tokenizer)
+    values["versions"] = [VERSION, tokenizers.__version__]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def source_file_records(source: Source, work: Work) -> list[SourceFileRecord]:
     """Return name, size and fingerprint of each file that a source reads.
 

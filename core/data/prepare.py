@@ -19,11 +19,11 @@ from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.plan import make_plan
 from core.data.cleaning.pool import Heard
 from core.data.cleaning.report import REPORT
-from core.data.construction import AlreadyThereError, under_construction, write_whole
-from core.data.encoding import encode_unit, encoded_unit, tokens_folder
+from core.data.construction import AlreadyThereError, KeptWorkError, under_construction, write_whole
+from core.data.encoding import TOKENS, encode_unit, encoded_unit, tokens_folder
 from core.data.examples import stop_token_ids
 from core.data.faults import Faults
-from core.data.fingerprints import tokenizer_place
+from core.data.fingerprints import encoding_key, tokenizer_place
 from core.data.formats import loaded
 from core.data.manifest import (
     MANIFEST,
@@ -42,8 +42,10 @@ from core.data.tally import check_shares
 from core.data.templates import TemplateName, alpaca_prompt, resolve_template
 from core.data.tokenize import TextTokenizer
 from core.data.tokenizer_files import copy_tokenizer, load_tokenizer, train_tokenizer
+from core.errors import DataError
 
 _WORK = "work"
+_ENCODING_KEY = ".encoding"
 
 __all__ = ["PreparationStopped", "Prepared", "ProgressCallback", "is_prepared", "prepare"]
 
@@ -87,7 +89,12 @@ def prepare(
     try:
         with under_construction(folder, should_stop=work.should_stop) as partial:
             preparation = _Preparation(data, seed, partial, means, work)
-            manifest = preparation.run(model_tokenizer)
+            try:
+                manifest = preparation.run(model_tokenizer)
+            except DataError as error:
+                if not means.keeps_refused:
+                    raise
+                raise KeptWorkError(error.message, hint=error.hint) from error
     except AlreadyThereError:
         # Another run may have made the same cache entry meanwhile.
         plan = make_plan(data, seed, Work(silent, work.should_stop))
@@ -111,8 +118,10 @@ class _Preparation:
         """Fill the folder and return its manifest."""
         if (self._folder / MANIFEST).is_file():  # killed in its last moments
             shutil.rmtree(self._work_folder, ignore_errors=True)
+            (self._folder / _ENCODING_KEY).unlink(missing_ok=True)
             return read_manifest(self._folder)
         place = tokenizer_place(self._data, model_tokenizer)
+        self._forget_other_tokens(encoding_key(self._data, model_tokenizer))
         template = self._copy_tokenizer(place) if place is not None else None
         plan = make_plan(self._data, self._seed, Work(silent, self._work.should_stop))
         cleaned = clean(plan, self._work_folder, self._means, self._work)
@@ -130,10 +139,19 @@ class _Preparation:
         (self._folder / REPORT).write_text(cleaned.report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_whole(self._folder / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")
         shutil.rmtree(self._work_folder)
+        (self._folder / _ENCODING_KEY).unlink()
         train, held_out = manifest.train, manifest.held_out
         note = f"{train.tokens} tokens to train on, {held_out.tokens} held out"
         self._work.stage_ends("writing", train.documents + held_out.documents, "documents", note)
         return manifest
+
+    def _forget_other_tokens(self, key: str) -> None:
+        """Remove what an earlier attempt encoded in another way; what it read and filtered stays."""
+        path = self._folder / _ENCODING_KEY
+        if path.is_file() and path.read_text() != key:
+            shutil.rmtree(self._work_folder / TOKENS, ignore_errors=True)
+            shutil.rmtree(self._folder / TOKENIZER, ignore_errors=True)
+        write_whole(path, key.encode())
 
     def _copy_tokenizer(self, place: Path) -> TemplateName | None:
         """Copy the tokenizer; fail here, before the first row is read, where its template cannot be used."""

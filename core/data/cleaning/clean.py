@@ -43,6 +43,8 @@ class Means:
     """Gives what scores texts for a perplexity filter."""
     over_units: OverUnits = over_units
     """Works on units: on every core of this machine, or on a cluster."""
+    keeps_refused: bool = False
+    """Keep what was done where the data is refused, so that a changed setting can go on with it."""
 
     def scorer(self, config: PerplexityFilter | NgramPerplexityFilter) -> Scorer:
         """Return what scores texts for a filter.

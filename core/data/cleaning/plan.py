@@ -24,6 +24,10 @@ from core.data.tally import Tally
 from core.errors import DataError
 
 VERSION = 1
+_LAYOUT = {"pack", "attend_across_documents"}
+"""Fields of the data that say how prepared tokens are laid into batches."""
+_LATER = _LAYOUT | {"mix", "max_bad_rows", "max_unlabelled_rows", "accept", "tokenizer", "template", "max_tokens"}
+"""Fields that change nothing of what is read and filtered."""
 UNIT_BYTES = (16 * 2**20, 256 * 2**20)
 """The smallest and the largest unit; between them, so that a corpus has about UNITS of them."""
 UNITS = 4096
@@ -96,7 +100,7 @@ class Plan(_Record):
 
     def digest(self) -> str:
         """Return what is another one whenever the settings or the content of the sources are."""
-        return hashlib.sha256(json.dumps(_content(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_content(self, _LAYOUT), sort_keys=True).encode()).hexdigest()
 
 
 def make_plan(data: TextData | InstructionData, seed: int, work: Work) -> Plan:
@@ -139,12 +143,12 @@ def columns_of(source: Source) -> Columns:
 
 
 def begin(folder: Path, plan: Plan) -> None:
-    """Write the plan into a folder; where one is there, it must be the same but for where the sources lie.
+    """Write the plan into a folder; where one is there, it must read and filter the same, wherever that lies now.
 
     Raises: KeptWorkError where the sources or the settings are not those of the plan that is there.
     """
     path = folder / "plan.json"
-    if path.is_file() and _content(earlier := read_plan(folder)) != _content(plan):
+    if path.is_file() and _content(earlier := read_plan(folder), _LATER) != _content(plan, _LATER):
         raise KeptWorkError(
             f"{_difference(earlier, plan)} since this preparation was begun",
             hint=f"Put it back and resume, or start a new run. (What was done so far lies in {folder}.)",
@@ -202,10 +206,12 @@ def _split_bytes(shape: RowFormat | None, size: int) -> int | None:
     return None if shape is not None and needs_whole_files(shape) else size
 
 
-def _content(plan: Plan) -> dict[str, Any]:
-    values = plan.model_dump(mode="json", exclude={"states", "units"})
+def _content(plan: Plan, without: set[str]) -> dict[str, Any]:
+    values = plan.model_dump(mode="json", exclude={"states": True, "units": True, "data": without})
     for source in values["data"]["sources"]:
         source.pop("path", None)
+        if "mix" in without:
+            source.pop("share")
     return values
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from core.config.data import InstructionData, TextData
 from core.data.cleaning import passes
+from core.data.cleaning.clean import Means
 from core.data.construction import AlreadyThereError
 from core.data.manifest import read_manifest
 from core.data.prepare import PreparationStopped, Prepared, prepare
@@ -318,6 +319,29 @@ def test_a_source_that_changed_between_two_attempts_is_refused(corpus: Path, tmp
         make(data, tmp_path / "data")
     (corpus / "07.txt").write_text(text)
     make(data, tmp_path / "data")
+
+
+def test_what_was_read_and_filtered_outlives_a_refusal(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mix that cannot be had, then other tokens: the sources are read once."""
+    data = text_data({"kind": "files", "path": str(corpus), "share": 9.0}, mix={"by": "epochs"})
+    with pytest.raises(DataError, match=r"9\.00 times through it"):
+        make(data, tmp_path / "data", means=Means(keeps_refused=True))
+    monkeypatch.setattr(passes, "documents", None)
+    changed = text_data(
+        {"kind": "files", "path": str(corpus), "share": 2.0}, mix={"by": "epochs"},
+        tokenizer={"kind": "train", "vocabulary_size": 290},
+    )  # fmt: skip
+    made = make(changed, tmp_path / "data")
+    monkeypatch.undo()
+    assert files_of(made.folder) == files_of(make(changed, tmp_path / "new").folder)
+    assert made.manifest.vocabulary_size == 290
+    source = made.manifest.sources[0]
+    assert source.train_documents == 2 * (60 - source.held_out_documents)
+    with pytest.raises(DataError, match=r"9\.00 times through it"):
+        make(data, tmp_path / "other")
+    assert not (tmp_path / ".other.partial").exists()  # nobody would come back to it
 
 
 def test_a_full_disk_is_a_storage_error_and_loses_nothing(
