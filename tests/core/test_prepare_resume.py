@@ -126,7 +126,7 @@ def test_kills_at_random_moments_leave_the_result_as_it_is(
         assert digests(run) == expected
         assert not list(run.data.parent.glob(".data*"))
     resumed = [event for run in runs for event in events(run) if event.type == "resumed"]
-    assert len(resumed) == kills
+    assert 0 < len(resumed) <= kills  # one that was killed in its first moments said nothing
 
 
 def test_a_run_whose_data_changed_since_it_was_killed_is_refused(tmp_path: Path) -> None:
