@@ -60,9 +60,9 @@ class Tally:
             "empty": self.empty,
             "documents": self.documents,
             "text_bytes": self.text_bytes,
-            "bad": dict(sorted(self.bad.items())),
-            "repaired": dict(sorted(self.repaired.items())),
-            "skipped": dict(sorted(self.skipped.items())),
+            "bad": dict(sorted((+self.bad).items())),
+            "repaired": dict(sorted((+self.repaired).items())),
+            "skipped": dict(sorted((+self.skipped).items())),
             "errors": [error.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for error in self.errors],
         }
 

