@@ -211,14 +211,14 @@ class DataScreen(Screen[None]):
         if self._typing is not None:
             self._typing.leave()
             await self._close_editor()
-        elif self._state.waiting:
-            self._inquiry.stop()
-            self.console_app.tell(safe("Stopped asking; F6 asks again."))
-            self.show_all()
         elif self._state.opened is not None:
             step, self._state.opened = self._state.opened, None
             self.show_all()
             data_editing.go_to(self, step)
+        elif self._state.waiting:
+            self._inquiry.stop()
+            self.console_app.tell(safe("Stopped asking; F6 asks again."))
+            self.show_all()
         else:
             self.console_app.action_go("runs")
 
@@ -234,6 +234,10 @@ class DataScreen(Screen[None]):
     def action_shift(self, by: int) -> None:
         """Move the source or filter under the cursor before or behind its neighbour."""
         data_editing.shift_step(self, by)
+
+    def action_nudge(self, by: int) -> None:
+        """Make the number under the cursor a step larger or smaller."""
+        data_editing.nudge_field(self, by)
 
     def action_reset(self) -> None:
         """Give the field under the cursor its default back."""

@@ -17,7 +17,7 @@ from core.errors import FootplateError
 from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
 from tui.screens.form_actions import counted, launch_form, save_form
-from tui.services.data_draft import Step, add, items, move, new_form, remove, steps, take_kind
+from tui.services.data_draft import Step, add, items, move, new_form, nudged, remove, steps, take_kind
 from tui.services.data_text import source_name
 from tui.services.safe_text import SafeText, safe, size_words
 from tui.services.words import count_text
@@ -217,4 +217,17 @@ def reset_field(screen: DataScreen) -> None:
     row, form = screen.row, screen.state.form
     if form is not None and row is not None and row.slot is not None and row.slot.kind not in ("section", "union"):
         form.put(row.slot, UNSET)
+        screen.changed()
+
+
+def nudge_field(screen: DataScreen, by: int) -> None:
+    """Make the number under the cursor a step larger or smaller."""
+    row, form = screen.row, screen.state.form
+    value = row.slot.value if row is not None and row.slot is not None and row.slot.kind in ("int", "float") else None
+    if form is not None and row is not None and row.slot is not None and isinstance(value, int | float):
+        before = form.draft
+        form.put(row.slot, nudged(value, by))
+        if row.slot.path in form.wrong:  # beyond its bounds
+            form.change(before)
+            return
         screen.changed()

@@ -13,6 +13,8 @@ DATA_KEYS: list[BindingType] = [
     Binding("delete,backspace", "remove", "take out", id="data.remove", tooltip="Take the source or the filter out"),
     Binding("K", "shift(-1)", "move up", show=False, id="data.shift_up", tooltip="Move the source or filter up"),
     Binding("J", "shift(1)", "move down", show=False, id="data.shift_down", tooltip="Move the source or filter down"),
+    Binding("left", "nudge(-1)", "less", show=False, id="data.less", tooltip="Make the number a step smaller"),
+    Binding("right", "nudge(1)", "more", show=False, id="data.more", tooltip="Make the number a step larger"),
     Binding("u", "reset", "undo", id="data.reset", tooltip="Give the field its default back"),
     Binding("left_square_bracket", "row(-1)", "row before", id="data.before", tooltip="Look at the row before"),
     Binding("right_square_bracket", "row(1)", "row after", id="data.after", tooltip="Look at the row after"),
@@ -27,7 +29,7 @@ DATA_KEYS: list[BindingType] = [
     Binding("f6", "again", "ask again", id="data.again", tooltip="Look at the sources and take a sample anew"),
     Binding("exclamation_mark", "problem", "next problem", id="data.problem", tooltip="Go to the next wrong field"),
     Binding("escape", "back", "back", show=False, id="data.back",
-            tooltip="Leave the field, stop asking, close the step"),
+            tooltip="Leave the field, close the step, stop asking"),
 ]  # fmt: skip
 
 EMPTY_HINTS = [[Hint("n", "new source", "screen.new_source"), Hint("F3", "presets", "screen.presets")], PLACE_HINTS]
@@ -37,7 +39,8 @@ HINTS = [
         Hint("t", "tokens", "screen.view"), Hint("v", "loss mask", "screen.only_counted"),
         Hint("H", "histogram", "screen.histogram"), Hint("f", "full", "screen.full"),
         Hint("n", "new", "screen.new_source"),
-        Hint("del", "take out", "screen.remove"), Hint("J K", "move", "screen.shift(1)"),
+        Hint("← →", "number", "screen.nudge(1)"), Hint("del", "take out", "screen.remove"),
+        Hint("J K", "move", "screen.shift(1)"),
         Hint("u", "undo", "screen.reset"), Hint("F2", "all fields", "screen.advanced"),
         Hint("F3", "presets", "screen.presets"), Hint("F4", "save", "screen.save"),
     ],

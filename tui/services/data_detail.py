@@ -198,10 +198,10 @@ def figure_lines(state: DataState, width: int) -> list[Line]:
         return [line(word("taking a sample …" if waits else "There are no figures yet.", "muted"))]
     lines = estimate_lines(trial, width, is_old=state.is_stale)
     if trial.lengths is not None and trial.lengths.counts:
-        lines += [line(), line(word("characters a document, of what is kept", "title"))]
+        lines += [line(), line(word("characters a document, of those kept", "title"))]
         lines += histogram_lines(trial.lengths, width)
     if trial.languages:
-        lines += [line(), line(word("languages", "title"))]
+        lines += [line(), line(word("languages of the sample", "title"))]
         lines += bar_lines(_most(trial.languages, 12), sum(count for _, count in trial.languages))
     return lines
 

@@ -7,6 +7,7 @@ has for that place of the configuration (core/config/fields.py).
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,8 +145,6 @@ def _put(form: FormState, place: Place, value: list[Any]) -> None:
 
 def question_data(form: FormState, folder: Path) -> dict[str, Any] | None:
     """Return the data section for a question, with absolute paths; None where the draft does not hold."""
-    if form.problem_count:
-        return None
     try:
         config = placed(resolve(form.draft), folder)
     except ConfigurationError:
@@ -173,3 +172,11 @@ def placed_source(item: object, folder: Path) -> dict[str, Any] | None:
     if isinstance(path, str) and path:
         return {**item, "path": str((folder / Path(path).expanduser()).absolute())}
     return dict(item) if item.get("kind") == "standard_library" or (isinstance(name, str) and name) else None
+
+
+def nudged(value: float, by: int) -> float:
+    """Return a number one step up or down: a tenth of its power of ten, so 0.12 → 0.13, 250 → 260, 1 → 1.1 or 2."""
+    size = 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 0.1
+    if isinstance(value, int):
+        return value + by * max(1, round(size))
+    return round(value + by * size, 12)

@@ -44,13 +44,15 @@ def histogram_lines(histogram: Histogram, width: int, rows: int = _ROWS) -> list
     for level in range(rows - 1, -1, -1):
         text = "".join(_LEVELS[max(0, min(8, one - level * 8))] * wide for one in eighths)
         lines.append(line(word(text, "first"), right=[word(count_text(most) if level == rows - 1 else "", "muted")]))
-    return [*lines, _axis(histogram, len(eighths) * wide)]
+    return [*lines, _axis(histogram.edges[: len(eighths) + 1], wide)]
 
 
-def _axis(histogram: Histogram, width: int) -> Line:
-    edges = histogram.edges
+def _axis(edges: Sequence[float], wide: int) -> Line:
+    """Return the first and the last edge below their places, and the middle one where it has room."""
     if len(edges) < 2:
         return line()
-    first, middle, last = (count_text(edges[at]) for at in (0, len(edges) // 2, -1))
-    left = first.ljust(max(len(first) + 1, width // 2 - len(middle) // 2)) + middle
-    return line(word(left.ljust(max(len(left) + 1, width - len(last))) + last, "muted"))
+    at, width = len(edges) // 2, (len(edges) - 1) * wide
+    first, middle, last = (count_text(edges[index]) for index in (0, at, -1))
+    if len(first) < at * wide and at * wide + len(middle) < width - len(last):
+        first = first.ljust(at * wide) + middle
+    return line(word(first.ljust(max(len(first) + 1, width - len(last))) + last, "muted"))

@@ -13,6 +13,7 @@ import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
+from core.config.presets import list_presets
 from core.run.directory import Home
 from tests.tui.driving import console, screen_text, until
 from tests.tui.test_hostile_text import CONTROLS, FORBIDDEN, MARKUP
@@ -131,6 +132,26 @@ async def test_counts_per_rule_follow_what_is_typed(home: Home, folder: Path) ->
         await pilot.press("escape")
         await until(lambda: "5 -50.0%" in screen_text(app))
         assert value_at(screen.state.form.draft.values, ("data", "filters", 0)) == {"kind": "length"}  # type: ignore[union-attr]
+
+
+async def test_arrows_make_a_number_larger_and_smaller_within_its_bounds(home: Home, folder: Path) -> None:
+    app = with_helper(home, folder)
+    async with app.run_test(size=(160, 48)) as pilot:
+        screen = await opened(app, pilot, folder / "a.txt")
+        await add_length(screen, pilot)
+        await pilot.press("j", "j", *["right"] * 8)
+        await settled(screen, pilot)
+        assert "4 -60.0%" in screen_text(app)  # 57 for 50
+        await pilot.press("u")
+        await settled(screen, pilot)
+        assert "5 -50.0%" in screen_text(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        await pilot.press("backspace", "backspace", "0", "enter", "left")
+        await settled(screen, pilot)
+        assert screen.state.form is not None
+        assert screen.state.form.problem_count == 0
+        assert value_at(screen.state.form.draft.values, ("data", "filters", 0, "min_characters")) == 0
 
 
 async def test_several_keys_in_a_row_make_one_trial(home: Home, folder: Path) -> None:
@@ -313,7 +334,8 @@ async def test_a_preset_of_prepare_can_be_begun_with_and_saved(home: Home, folde
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("2", "f3")
         await until(lambda: "prepare-instructions" in screen_text(app))
-        await pilot.press("enter")
+        entries = [entry.name for entry in list_presets(home.presets) if entry.phase == "prepare"]
+        await pilot.press(*["j"] * entries.index("prepare-instructions"), "enter")
         await until(lambda: "prepare-instructions  instructions" in screen_text(app))
         await pilot.press("f4")
         await until(lambda: isinstance(app.screen, TextDialog))

@@ -14,6 +14,7 @@ from tui.services.data_draft import (
     kind_of,
     move,
     new_form,
+    nudged,
     question_data,
     remove,
     run_stem,
@@ -101,3 +102,13 @@ def test_another_kind_keeps_sources_and_filters(form: FormState, tmp_path: Path)
 )
 def test_a_name_for_the_run_comes_from_the_path(path: str, stem: str) -> None:
     assert run_stem(path) == stem
+
+
+@pytest.mark.parametrize(
+    ("value", "up", "down"),
+    [(0.12, 0.13, 0.11), (0.9, 0.91, 0.89), (50, 51, 49), (250, 260, 240), (100_000, 110_000, 90_000), (0, 1, -1),
+     (0.0, 0.1, -0.1), (3.0, 3.1, 2.9)],
+)  # fmt: skip
+def test_a_number_is_nudged_by_a_tenth_of_its_size(value: float, up: float, down: float) -> None:
+    assert (nudged(value, 1), nudged(value, -1)) == (up, down)
+    assert type(nudged(value, 1)) is type(value)

@@ -84,7 +84,9 @@ def test_bars_have_a_share_and_an_eighth_at_least_is_seen() -> None:
         "too short       5 █████····· 50.0%", "x               0 ·········· 0.0%",
     ]  # fmt: skip
     shown = text(histogram_lines(Histogram((0, 1, 2, 3), (1000, 0, 1)), 3 * 4 + 1, rows=2))
-    assert shown == ["████        ", "████    ▁▁▁▁", "0     2    3"]
+    assert shown == ["████        ", "████    ▁▁▁▁", "0       2  3"]
+    shown = text(histogram_lines(Histogram((10_000, 20_000), (1,)), 40, rows=1))
+    assert shown == ["████", "10,000 20,000"]
 
 
 def test_a_histogram_of_nothing_is_no_line() -> None:
