@@ -8,6 +8,7 @@ however many processes work on it and however often they were killed.
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -201,9 +202,15 @@ class _Preparation:
         counts = cleaned.unit_items()
         done = sum(count for unit, count in enumerate(counts) if unit not in sizes)
 
+        begin = time.monotonic()
+        tokens = _Tokens(self._work_folder)
+
         def pulse(heard: Heard) -> None:
             now = done + sum(counts[unit] for unit in heard.done) + sum(heard.open.values())
-            self._work.pulse("encoding", now, total, "documents")
+            if self._work.ask():
+                new = tokens.of(heard.done)
+                note = f"{new:,} tokens, {new / max(time.monotonic() - begin, 1e-9):,.0f}/s" if new else ""
+                self._work.report("encoding", now, total, "documents", note)
 
         self._means.over_units(encode_unit, self._work_folder, 0, sizes, pulse)
         self._work.stage_ends("encoding", total, "documents")
@@ -242,6 +249,23 @@ class _Preparation:
             splits=splits,
         )
         return manifest.model_copy(update={"digest": content_digest(manifest)})
+
+
+class _Tokens:
+    """How many tokens units that are done have, each looked at once."""
+
+    def __init__(self, work_folder: Path) -> None:
+        self._work_folder = work_folder
+        self._seen = 0
+        self._total = 0
+
+    def of(self, units: list[int]) -> int:
+        """Return the tokens of all units; the list only grows."""
+        for unit in units[self._seen :]:
+            splits = encoded_unit(self._work_folder, unit).splits
+            self._total += sum(record.tokens for record in splits.values())
+        self._seen = len(units)
+        return self._total
 
 
 def _source_records(cleaned: Cleaned, assembly: Assembly) -> list[SourceRecord]:
