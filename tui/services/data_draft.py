@@ -20,7 +20,6 @@ from core.config.paths import placed
 from core.config.presets import resolve
 from core.config.shapes import fields_of
 from core.config.yaml_text import Place, Value
-from core.errors import ConfigurationError
 from tui.forms.form_state import FormState, value_at
 from tui.services.safe_text import safe
 
@@ -143,14 +142,14 @@ def _put(form: FormState, place: Place, value: list[Any]) -> None:
     form.change(set_value(form.draft, place, value))
 
 
-def question_data(form: FormState, folder: Path) -> dict[str, Any] | None:
-    """Return the data section for a question, with absolute paths; None where the draft does not hold."""
-    try:
-        config = placed(resolve(form.draft), folder)
-    except ConfigurationError:
-        return None
-    found = json.loads(config.model_dump_json()).get("data")
-    return found if isinstance(found, dict) else None
+def question_data(form: FormState, folder: Path) -> dict[str, Any]:
+    """Return the data section for a question, with absolute paths.
+
+    Raises: ConfigurationError where the draft does not hold, or names a path that is not there.
+    """
+    config = placed(resolve(form.draft), folder)
+    data: dict[str, Any] = json.loads(config.model_dump_json())["data"]
+    return data
 
 
 def source_key(item: object) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config.yaml_text import Place
+from core.errors import ConfigurationError
 from tui.forms.form_state import FormState
 from tui.services.data_answers import Inspection, preview_of, tokens_of, trial_of
 from tui.services.data_draft import (
@@ -62,9 +63,12 @@ class DataInquiry:
         self._inspect_sources(state.form)
         if self._is_new:
             return
-        data = question_data(state.form, Path.cwd())
-        if data is None:
+        try:
+            data = question_data(state.form, Path.cwd())
+        except ConfigurationError as error:
             state.is_stale = state.trial is not None
+            if not state.form.problem_count:  # those stand beside their fields
+                state.refusals["trial"] = state.refusals["preview"] = Refusal(error.message, error.hint)
             return
         before, self._asked = self._asked, data
         if any(before.get(name) != data.get(name) for name in _READING):

@@ -22,7 +22,6 @@ from typing import IO, Any
 from textual.message import Message
 
 import core
-from tui.services.data_answers import number_of
 
 Post = Callable[[Message], object]
 HELPER = (sys.executable, "-m", "core.query")
@@ -209,5 +208,9 @@ class DataQuestions:
 
 def _progress(question: _Question, answer: Mapping[str, Any]) -> DataProgress:
     stage, unit = str(answer.get("stage", "")), str(answer.get("unit", ""))
-    done, total = number_of(answer, "done") or 0.0, number_of(answer, "total")
-    return DataProgress(question.topic, question.key, stage, done, total, unit)
+    done, total = _number(answer.get("done")), _number(answer.get("total"))
+    return DataProgress(question.topic, question.key, stage, done or 0.0, total, unit)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

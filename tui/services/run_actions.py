@@ -8,7 +8,6 @@ from core.errors import FootplateError
 from core.run.control import Verb, request
 from core.run.directory import Home, RunDirectory
 from core.run.launch import create_run, launch, make_home
-from core.run.overrides import write_overrides
 from core.run.private import write_atomic
 from tui.messages import ActionDone
 from tui.services.safe_text import safe
@@ -23,6 +22,8 @@ def create_and_start(home: Home, name: str, stem: str, config: str) -> ActionDon
 
 def start(run: RunDirectory) -> ActionDone:
     """Start a run, or go on with it from its last checkpoint. Raises: FootplateError."""
+    from core.run.overrides import write_overrides  # the configuration's models, after the first paint
+
     write_overrides(run, (), allow_inexact=False)  # what an earlier resume allowed does not hold for this one
     attempt = launch(run)
     return ActionDone(run, safe(f"{run.name} runs (attempt {attempt}), detached from this console."), starts=True)

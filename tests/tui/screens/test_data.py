@@ -18,7 +18,7 @@ from core.run.directory import Home
 from tests.tui.driving import console, screen_text, until
 from tests.tui.test_hostile_text import CONTROLS, FORBIDDEN, MARKUP
 from tui.console import FootplateApp
-from tui.forms.form_state import value_at
+from tui.forms.form_state import FormState, value_at
 from tui.screens.data import DataScreen
 from tui.screens.data_editing import go_to
 from tui.screens.dialogs import TextDialog
@@ -289,6 +289,21 @@ async def test_what_cannot_be_read_is_said_with_a_hint(home: Home, folder: Path,
         await pilot.pause(0.3)
         await settled(screen, pilot)
         assert "10 of 10 kept of a sample" in screen_text(app)
+
+
+async def test_a_preset_whose_paths_are_not_there_says_so(
+    home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    app = with_helper(home, folder)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await pilot.press("2")
+        path = next(entry.path for entry in list_presets(home.presets) if entry.name == "prepare-instructions")
+        data_screen(app).begin(FormState.load("prepare-instructions", path), is_new=False)
+        await until(lambda: "the trial failed" in screen_text(app))
+        assert f"there is no {folder / 'instructions.jsonl'}" in data_screen(app).state.refusals["preview"].message
+        await until(lambda: "there is no" in screen_text(app))
+    assert questions(folder, "filter_report") == []
 
 
 async def test_escape_gives_up_a_question_that_takes_long_and_f6_asks_again(home: Home, folder: Path) -> None:

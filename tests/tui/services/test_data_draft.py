@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import ConfigurationError
 from tui.forms.form_state import FormState, value_at
 from tui.services.data_draft import (
     Step,
@@ -40,18 +41,19 @@ def kinds(form: FormState) -> list[str]:
 def test_a_new_form_holds_and_can_be_asked_about(form: FormState, tmp_path: Path) -> None:
     assert form.problem_count == 0
     data = question_data(form, tmp_path)
-    assert data is not None
     assert data["sources"][0]["path"] == str(tmp_path / "a.jsonl")
     assert [one["kind"] for one in data["filters"]] == ["length", "language", "exact_duplicates"]
 
 
 def test_a_draft_that_does_not_hold_is_asked_nothing(form: FormState, tmp_path: Path) -> None:
     add(form, Step("add_filter"), {"kind": "contamination"})
-    assert question_data(form, tmp_path) is None
+    with pytest.raises(ConfigurationError):
+        question_data(form, tmp_path)
     remove(form, steps(form)[-4])
-    assert question_data(form, tmp_path) is not None
+    assert question_data(form, tmp_path)
     (tmp_path / "a.jsonl").unlink()
-    assert question_data(form, tmp_path) is None
+    with pytest.raises(ConfigurationError, match="there is no"):
+        question_data(form, tmp_path)
 
 
 def test_steps_are_sources_filters_tokens_and_settings(form: FormState) -> None:
