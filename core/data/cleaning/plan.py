@@ -15,15 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.config.data import InstructionData, RowFormat, TextData
 from core.config.sources import Columns, Source
 from core.data.construction import KeptWorkError, write_whole
-from core.data.fingerprints import source_file_records
+from core.data.fingerprints import filter_file_records, library_versions, source_file_records
 from core.data.formats import detect, needs_whole_files
-from core.data.manifest import SourceFileRecord
+from core.data.manifest import FileName, SourceFileRecord
 from core.data.progress import Work
 from core.data.sources import Unit, describe, rows, source_files, units_of
 from core.data.tally import Tally
 from core.errors import DataError
 
-VERSION = 1
+VERSION = 2
 _LAYOUT = {"pack", "attend_across_documents"}
 """Fields of the data that say how prepared tokens are laid into batches."""
 _LATER = _LAYOUT | {"mix", "max_bad_rows", "max_unlabelled_rows", "accept", "tokenizer", "template", "max_tokens"}
@@ -43,7 +43,7 @@ class _Record(BaseModel):
 class FileState(_Record):
     """What tells at a glance that a file was changed."""
 
-    path: str
+    path: FileName
     bytes: int
     modified_ns: int
 
@@ -51,7 +51,7 @@ class FileState(_Record):
 class Part(_Record):
     """A `Unit` of a source in JSON."""
 
-    file: str
+    file: FileName
     start: int
     stop: int | None
 
@@ -89,6 +89,10 @@ class Plan(_Record):
     """What the rows of each source look like; None for documents."""
     files: list[list[SourceFileRecord]]
     """The files of each source and what told their content."""
+    filter_files: list[list[SourceFileRecord]]
+    """The files that each filter looks into."""
+    libraries: dict[str, str]
+    """Versions of the libraries that read and filter."""
     states: list[FileState]
     units: list[PlannedUnit]
 
@@ -123,6 +127,8 @@ def make_plan(data: TextData | InstructionData, seed: int, work: Work) -> Plan:
         data=data,
         formats=formats,
         files=[source_file_records(source, work) for source in data.sources],
+        filter_files=filter_file_records(data, work),
+        libraries=library_versions(),
         states=states,
         units=units,
     )
@@ -227,4 +233,10 @@ def _difference(earlier: Plan, plan: Plan) -> str:
             return f"data.sources[{key[0]}]: the file {key[1]} is new"
         if before[key] != now[key]:
             return f"data.sources[{key[0]}]: the file {key[1]} changed"
+    for number, (old, new) in enumerate(zip(earlier.filter_files, plan.filter_files, strict=False)):
+        if old != new and earlier.data.filters[number] == plan.data.filters[number]:
+            return f"data.filters[{number}]: a file that it looks into changed"
+    for name in earlier.libraries.keys() | plan.libraries.keys():
+        if earlier.libraries.get(name) != plan.libraries.get(name):
+            return f"{name} is of another version ({plan.libraries.get(name)}, not {earlier.libraries.get(name)})"
     return "the settings changed"

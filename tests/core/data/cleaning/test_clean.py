@@ -24,6 +24,7 @@ from core.data.cleaning.passes import passes_of
 from core.data.cleaning.plan import begin, make_plan
 from core.data.cleaning.report import FilterCounts, filter_reports
 from core.data.cleaning.trial import Trials, take_sample
+from core.data.fingerprints import cache_key
 from core.data.formats import loaded
 from core.data.progress import PreparationStopped, Work, silent
 from core.errors import DataError, OutOfMemoryError
@@ -318,6 +319,29 @@ def test_a_plan_holds_where_the_sources_moved_and_not_where_they_changed(tmp_pat
     write(tmp_path / "b" / "rows.jsonl", [sentence(2)])
     with pytest.raises(DataError, match=r"data.sources\[0\]: the file rows.jsonl changed since"):
         begin(work, make_plan(moved, 1, QUIET))
+
+
+def test_a_plan_does_not_hold_where_what_a_filter_looks_into_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = write(tmp_path / "benchmark.jsonl", [sentence(5)])
+    filters: list[dict[str, Any]] = [{"kind": "length"}, {"kind": "contamination", "references": [str(reference)]}]
+    data = text_data(write(tmp_path / "rows.jsonl", [sentence(1)]), filters=filters)
+    work = tmp_path / "work"
+    work.mkdir()
+    begin(work, make_plan(data, 1, QUIET))
+    key = cache_key(data, 1, None)
+    write(reference, [sentence(6)])
+    assert cache_key(data, 1, None) != key
+    with pytest.raises(DataError, match=r"data.filters\[1\]: a file that it looks into changed since"):
+        begin(work, make_plan(data, 1, QUIET))
+    write(reference, [sentence(5)])
+    begin(work, make_plan(data, 1, QUIET))
+    assert cache_key(data, 1, None) == key
+    monkeypatch.setattr("core.data.fingerprints.version", lambda name: "0.0.1")
+    assert cache_key(data, 1, None) != key
+    with pytest.raises(DataError, match=r"is of another version \(0.0.1, not "):
+        begin(work, make_plan(data, 1, QUIET))
 
 
 # ---------------------------------------------------------------- trials
