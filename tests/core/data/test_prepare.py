@@ -327,7 +327,7 @@ def test_what_was_read_and_filtered_outlives_a_refusal(
     """A mix that cannot be had, then other tokens: the sources are read once."""
     data = text_data({"kind": "files", "path": str(corpus), "share": 9.0}, mix={"by": "epochs"})
     with pytest.raises(DataError, match=r"9\.00 times through it"):
-        make(data, tmp_path / "data", means=Means(keeps_refused=True))
+        make(data, tmp_path / "data", means=Means(keeps_work=True))
     monkeypatch.setattr(passes, "documents", None)
     changed = text_data(
         {"kind": "files", "path": str(corpus), "share": 2.0}, mix={"by": "epochs"},
@@ -419,10 +419,11 @@ FILTERS = [
 ]
 
 
+@pytest.mark.parametrize("points", [9, pytest.param(60, marks=pytest.mark.slow(reason="sixty kills take minutes"))])
 def test_after_a_kill_at_any_moment_the_next_attempt_gives_the_same_bytes(
-    corpus: Path, tmp_path: Path, small_units: None, environment: dict[str, str]
+    corpus: Path, tmp_path: Path, small_units: None, environment: dict[str, str], points: int
 ) -> None:
-    """Killed at 30 file operations, the last ten among them, and gone on with."""
+    """Killed at so many file operations, a third of them the last ones, and gone on with."""
     (tmp_path / "lines.txt").write_text(
         "".join(f"{n} is a number, and {n * n} is its square; " * 4 + "\n" for n in range(9))
     )
@@ -435,18 +436,18 @@ def test_after_a_kill_at_any_moment_the_next_attempt_gives_the_same_bytes(
     expected = files_of(make(data, tmp_path / "expected").folder)
     (tmp_path / "made").mkdir()
     answer = subprocess.run(
-        [sys.executable, "-c", KILLS, data.model_dump_json(), str(tmp_path / "made" / "data"), "30"],
+        [sys.executable, "-c", KILLS, data.model_dump_json(), str(tmp_path / "made" / "data"), str(points)],
         env=environment,
         capture_output=True,
         text=True,
     )
     assert answer.returncode == 0, answer.stderr
     reports = [json.loads(line) for line in answer.stdout.splitlines()]
-    assert len(reports) == 30
+    assert len(reports) == points
     assert all(killed for _, killed, *_ in reports)
-    assert 0 < sum(was_whole for *_, was_whole, _ in reports) < 5  # after the rename
-    for number in range(30):
+    assert sum(was_whole for *_, was_whole, _ in reports) < 5  # after the rename
+    for number in range(points):
         assert files_of(tmp_path / f"kept-{number}") == expected, reports[number]
-    late = [more for at, _, was_whole, more in reports if 0.8 < at < 0.9 and not was_whole]
+    late = [more for at, _, was_whole, more in reports if 0.6 < at < 0.9 and not was_whole]
     assert late
-    assert max(late) < 0.6  # what was done was not done again
+    assert max(late) < 0.8  # what was done was not done again
