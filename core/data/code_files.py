@@ -78,10 +78,7 @@ def read_code(source: CodeSource, tally: Tally, span: Span = WHOLE) -> Iterator[
     """
     root = existing(source.path)
     files = listing(source)
-    licence_files = [file for file in files if file.left_out == "licence"]
-    with _contents(root, licence_files) as contents:
-        stated = {file.path: licences.guess(data.decode("utf-8", "replace"))
-                  for file, data in zip(licence_files, contents, strict=True)}  # fmt: skip
+    stated = _licences(root, files)
     chosen = files[span.start : span.stop]
     tally.skipped.update(file.left_out for file in chosen if file.left_out)
     readable = [file for file in chosen if not file.left_out]
@@ -100,19 +97,27 @@ def read_code(source: CodeSource, tally: Tally, span: Span = WHOLE) -> Iterator[
             yield Row(_values(file, text, stated), place)
 
 
-def code_spans(source: CodeSource, size: int) -> list[Span]:
-    """Return spans of the listing with about `size` bytes each.
+def licence_files(source: CodeSource) -> dict[str, str | None]:
+    """Return the paths of the licence files of a source, each with the SPDX identifier that it seems to be.
 
     Raises: UsageError, DataError as `listing`.
     """
-    spans: list[Span] = []
+    return _licences(existing(source.path), listing(source))
+
+
+def code_spans(source: CodeSource, size: int) -> list[tuple[Span, int]]:
+    """Return spans of the listing with about `size` bytes each, and how many bytes each has.
+
+    Raises: UsageError, DataError as `listing`.
+    """
+    spans: list[tuple[Span, int]] = []
     start = total = 0
     for number, file in enumerate(listing(source)):
         if total and total + file.size > size:
-            spans.append(Span(start, number))
+            spans.append((Span(start, number), total))
             start, total = number, 0
         total += 0 if file.left_out else file.size
-    return [*spans, Span(start, None)]
+    return [*spans, (Span(start, None), total)]
 
 
 def code_paths(source: CodeSource) -> list[Path]:
@@ -180,6 +185,13 @@ def _reason(file: CodeFile, source: CodeSource) -> str:
         ("too_long", file.size > source.max_file_bytes),
     )
     return next((reason for reason, holds in reasons if holds), "")
+
+
+def _licences(root: Path, files: Sequence[CodeFile]) -> dict[str, str | None]:
+    found = [file for file in files if file.left_out == "licence"]
+    with _contents(root, found) as contents:
+        texts = (data.decode("utf-8", "replace") for data in contents)
+        return {file.path: licences.guess(text) for file, text in zip(found, texts, strict=True)}
 
 
 def _unwritten(data: bytes) -> str:

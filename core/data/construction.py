@@ -31,11 +31,11 @@ def partial_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def under_construction(folder: Path, *, should_stop: Callable[[], bool]) -> Iterator[Path]:
+def under_construction(folder: Path, *, should_stop: Callable[[], bool], keeps_all: bool = False) -> Iterator[Path]:
     """Give the folder in which `folder` is made; when the block ends it is on the disk and becomes `folder`.
 
     What a kill, a stop, a full disk or memory, or a KeptWorkError left in it is there the next time. Any other error
-    removes it. One process at a time works in it; others wait, until it is done or `should_stop`.
+    removes it, unless `keeps_all`. One process at a time works in it; others wait, until it is done or `should_stop`.
 
     Raises: StorageError where the disk is full or fails; AlreadyThereError where `folder` is there; UsageError where a
     file that the block reads cannot be read; PreparationStopped.
@@ -49,7 +49,7 @@ def under_construction(folder: Path, *, should_stop: Callable[[], bool]) -> Iter
             _synchronise(partial)
             _publish(partial, folder)
         except BaseException as error:
-            if not _is_worth_keeping(error):
+            if not keeps_all and not _is_worth_keeping(error):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         finally:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationError
 
 from core.errors import DataError
 
@@ -17,6 +18,19 @@ TOKENIZER = "tokenizer"
 
 Split = Literal["train", "held_out"]
 SPLITS: tuple[Split, ...] = ("train", "held_out")
+
+
+def _escaped(name: str) -> str:
+    return re.sub("[\udc80-\udcff]", lambda found: f"\0{ord(found[0]) - 0xDC00:02x}", name)
+
+
+def _unescaped(name: str) -> str:
+    return re.sub("\0([0-9a-f]{2})", lambda found: chr(0xDC00 + int(found[1], 16)), name)
+
+
+FileName = Annotated[str, AfterValidator(_unescaped), PlainSerializer(_escaped, when_used="json")]
+"""A name or path as Python has it. In JSON, each byte of it that is no UTF-8 is a NUL, which no name can hold, and two
+hexadecimal digits."""
 
 
 class _Record(BaseModel):
@@ -54,7 +68,7 @@ class SplitRecord(_Record):
 class SourceFileRecord(_Record):
     """A file that was read, and what told its content: SHA-256 of all of it, or of samples where it is large."""
 
-    name: str
+    name: FileName
     bytes: int
     fingerprint: str
 
@@ -70,6 +84,10 @@ class SourceRecord(_Record):
     empty: int
     bad: dict[str, int]
     repaired: dict[str, int]
+    skipped: dict[str, int] = {}
+    """Files that were left out, by reason."""
+    licences: dict[FileName, str | None] = {}
+    """Licence files of a source of code, and the SPDX identifier that each seems to be; None where it is not known."""
     errors: list[str]
     files: list[SourceFileRecord]
     train_documents: int

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.plan import make_plan
 from core.data.cleaning.pool import Heard
 from core.data.cleaning.report import REPORT
-from core.data.construction import AlreadyThereError, KeptWorkError, under_construction, write_whole
+from core.data.construction import AlreadyThereError, under_construction, write_whole
 from core.data.encoding import TOKENS, encode_unit, encoded_unit, tokens_folder
 from core.data.examples import stop_token_ids
 from core.data.faults import Faults
@@ -30,7 +29,6 @@ from core.data.manifest import (
     MANIFEST,
     TOKENIZER,
     Manifest,
-    SourceRecord,
     Split,
     SplitRecord,
     content_digest,
@@ -38,12 +36,12 @@ from core.data.manifest import (
     read_manifest,
 )
 from core.data.progress import PreparationStopped, ProgressCallback, Work, silent
+from core.data.source_records import dropped_rows, source_records
 from core.data.splits import check_splits
 from core.data.tally import check_shares
 from core.data.templates import TemplateName, alpaca_prompt, resolve_template
 from core.data.tokenize import TextTokenizer
 from core.data.tokenizer_files import copy_tokenizer, load_tokenizer, train_tokenizer
-from core.errors import DataError
 
 _WORK = "work"
 _ENCODING_KEY = ".encoding"
@@ -88,14 +86,8 @@ def prepare(
     """
     manifest: Manifest | None = None
     try:
-        with under_construction(folder, should_stop=work.should_stop) as partial:
-            preparation = _Preparation(data, seed, partial, means, work)
-            try:
-                manifest = preparation.run(model_tokenizer)
-            except DataError as error:
-                if not means.keeps_refused:
-                    raise
-                raise KeptWorkError(error.message, hint=error.hint) from error
+        with under_construction(folder, should_stop=work.should_stop, keeps_all=means.keeps_work) as partial:
+            manifest = _Preparation(data, seed, partial, means, work).run(model_tokenizer)
     except AlreadyThereError:
         # Another run may have made the same cache entry meanwhile.
         plan = make_plan(data, seed, Work(silent, work.should_stop))
@@ -126,6 +118,7 @@ class _Preparation:
         template = self._copy_tokenizer(place) if place is not None else None
         plan = make_plan(self._data, self._seed, Work(silent, self._work.should_stop))
         cleaned = clean(plan, self._work_folder, self._means, self._work)
+        cleaned.report.check_kept()
         if isinstance(self._data.tokenizer, TrainedTokenizer):
             self._train(cleaned, self._data.tokenizer)
             template = self._template(load_tokenizer(self._folder / TOKENIZER))
@@ -243,8 +236,8 @@ class _Preparation:
                 tokenizer, template, self._data.accept if isinstance(self._data, InstructionData) else ()
             ),
             template=template or "none",
-            sources=_source_records(cleaned, assembly),
-            dropped=_dropped(cleaned),
+            sources=source_records(cleaned, assembly.given),
+            dropped=dropped_rows(cleaned),
             tokenizer=[file_record(path, path.name) for path in sorted((self._folder / TOKENIZER).iterdir())],
             splits=splits,
         )
@@ -266,37 +259,6 @@ class _Tokens:
             self._total += sum(record.tokens for record in splits.values())
         self._seen = len(units)
         return self._total
-
-
-def _source_records(cleaned: Cleaned, assembly: Assembly) -> list[SourceRecord]:
-    plan = cleaned.plan
-    return [
-        SourceRecord(
-            source=tally.source,
-            format=plan.formats[number] or "",
-            rows=tally.rows,
-            documents=tally.documents,
-            text_bytes=tally.text_bytes,
-            empty=tally.empty,
-            bad=dict(sorted(tally.bad.items())),
-            repaired=dict(sorted(tally.repaired.items())),
-            errors=tally.errors,
-            files=plan.files[number],
-            train_documents=assembly.given["train"][number][0],
-            train_tokens=assembly.given["train"][number][1],
-            held_out_documents=assembly.given["held_out"][number][0],
-            held_out_tokens=assembly.given["held_out"][number][1],
-        )
-        for number, tally in enumerate(cleaned.tallies)
-    ]
-
-
-def _dropped(cleaned: Cleaned) -> dict[str, int]:
-    total: Counter[str] = Counter(cleaned.report.dropped())
-    for tally in cleaned.tallies:
-        total.update(tally.bad)
-        total["empty"] += tally.empty
-    return {reason: count for reason, count in sorted(total.items()) if count}
 
 
 def _alpaca_text(payload: str) -> str:

@@ -7,7 +7,7 @@ unit of it, as a stream; nothing is held but the row at hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
@@ -61,6 +61,8 @@ class Unit:
     file: str
     start: int = 0
     stop: int | None = None
+    bytes: int = field(default=0, compare=False)
+    """About how many there are to read, 0 where nobody knows."""
 
     @property
     def span(self) -> Span:
@@ -80,13 +82,13 @@ def units_of(source: Source, number: int, *, split_bytes: int | None = None) -> 
         case HubSource():
             return [Unit(number, "")]
         case CodeSource():
-            spans = [WHOLE] if split_bytes is None else code_spans(source, split_bytes)
-            return [Unit(number, source.path, span.start, span.stop) for span in spans]
+            spans = [(WHOLE, 0)] if split_bytes is None else code_spans(source, split_bytes)
+            return [Unit(number, source.path, span.start, span.stop, size) for span, size in spans]
         case _:
             return [
-                Unit(number, str(path), span.start, span.stop)
+                Unit(number, str(path), span.start, span.stop, size)
                 for path in source_files(source)
-                for span in _spans(source, path, split_bytes)
+                for span, size in _sized(path, _spans(source, path, split_bytes))
             ]
 
 
@@ -249,6 +251,11 @@ def _spans(
         return [WHOLE]
     starts = range(0, path.stat().st_size, size)
     return [Span(start, start + size if start != starts[-1] else None) for start in starts]
+
+
+def _sized(path: Path, spans: list[Span]) -> list[tuple[Span, int]]:
+    size = path.stat().st_size // len(spans)
+    return [(span, size) for span in spans]
 
 
 def _files(source: Source, unit: Unit | None) -> list[Path]:

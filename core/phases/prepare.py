@@ -69,5 +69,5 @@ def _means(config: PrepareConfig, home: Home) -> Means:
         return scorer_for(asked, home)
 
     if config.cluster is None:
-        return Means(language_model, keeps_refused=True)
-    return Means(language_model, partial(over_cluster, cluster=config.cluster), keeps_refused=True)
+        return Means(language_model, keeps_work=True)
+    return Means(language_model, partial(over_cluster, cluster=config.cluster), keeps_work=True)

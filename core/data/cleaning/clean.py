@@ -43,8 +43,9 @@ class Means:
     """Gives what scores texts for a perplexity filter."""
     over_units: OverUnits = over_units
     """Works on units: on every core of this machine, or on a cluster."""
-    keeps_refused: bool = False
-    """Keep what was done where the data is refused, so that a changed setting can go on with it."""
+    keeps_work: bool = False
+    """Keep what was done whatever goes wrong, so that a resume goes on with it: when a disk is mounted again, a
+    permission mended, a setting changed."""
 
     def scorer(self, config: PerplexityFilter | NgramPerplexityFilter) -> Scorer:
         """Return what scores texts for a filter.
@@ -156,6 +157,7 @@ class _Cleaning:
                 empty=tally.empty,
                 bad=dict(sorted(tally.bad.items())),
                 repaired=dict(sorted(tally.repaired.items())),
+                skipped=dict(sorted(tally.skipped.items())),
                 kept=count,
             )
             for tally, shape, count in zip(self._tallies, self._plan.formats, kept, strict=True)

@@ -55,16 +55,6 @@ class Part(_Record):
     start: int
     stop: int | None
 
-    def bytes(self) -> int:
-        """Return its size in bytes of its file, 0 where nobody knows it."""
-        if not self.file or not Path(self.file).is_file():
-            return 0
-        size = Path(self.file).stat().st_size
-        is_range_of_bytes = bool(self.start) or self.stop is not None
-        if is_range_of_bytes and not self.file.endswith(".parquet"):
-            return min(self.stop or size, size) - self.start
-        return size
-
 
 class PlannedUnit(_Record):
     """What one process does at a time: a part of a large file, or several small files of one source."""
@@ -197,7 +187,7 @@ def _grouped(source: int, units: list[Unit], most: int) -> Iterator[PlannedUnit]
     total = 0
     for unit in units:
         part = Part(file=unit.file, start=unit.start, stop=unit.stop)
-        size = part.bytes()
+        size = unit.bytes
         if group and (total + size > most or len(group) == GROUP_PARTS):
             yield PlannedUnit(source=source, parts=group, bytes=total)
             group, total = [], 0

@@ -76,6 +76,8 @@ class SourceCounts(BaseModel):
     empty: int
     bad: dict[str, int]
     repaired: dict[str, int]
+    skipped: dict[str, int] = {}
+    """Files that were left out, by reason."""
     kept: int
     """Documents that went through all filters."""
 
@@ -97,6 +99,15 @@ class Report(BaseModel):
         for report in self.filters:
             total.update(report.counts.dropped)
         return dict(total)
+
+    def check_kept(self) -> None:
+        """Raise DataError where nothing is left to make tokens of."""
+        if not self.kept:
+            rules = ", ".join(f"{rule} {count:,}" for rule, count in self.dropped().items())
+            raise DataError(
+                f"expected documents that stay, found none: the filters dropped all {self.documents:,} ({rules})",
+                hint="Loosen the filters in a new run; `footplate data filter-report` tries them on a sample.",
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

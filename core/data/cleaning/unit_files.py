@@ -102,6 +102,10 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _shown(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class UnitWriter:
     """Writes the files of one unit under other names; `close` gives them their own."""
 
@@ -137,9 +141,9 @@ class UnitWriter:
         values = {
             "filter": number,
             "rule": verdict.rule,
-            "value": verdict.value,
+            "value": _shown(verdict.value),
             "source": item.source,
-            "place": item.place.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+            "place": _shown(item.place),
             "characters": len(item.payload),
             "text": item.payload[:_MOST_TEXT_OF_A_SAMPLE],
         }

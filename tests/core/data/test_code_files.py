@@ -136,7 +136,7 @@ def test_languages_choose(folder: Path) -> None:
 def test_parts_make_the_whole(request: pytest.FixtureRequest, kind: str, size: int) -> None:
     code = source(request.getfixturevalue(kind))
     whole, tally = read(code)
-    parts = [read(code, span) for span in code_spans(code, size)]
+    parts = [read(code, span) for span, _ in code_spans(code, size)]
     assert [values for found, _ in parts for values in found] == whole
     assert sum((part.skipped for _, part in parts), start=type(tally.skipped)()) == tally.skipped
     assert (len(parts) == 1) == (size == 10**6)

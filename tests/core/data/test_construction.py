@@ -51,6 +51,16 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_error_leaves_everything_where_somebody_comes_back(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError),
+        under_construction(tmp_path / "key", should_stop=never, keeps_all=True) as partial,
+    ):
+        failing(UsageError("the disk is not mounted"))(partial)
+    with under_construction(tmp_path / "key", should_stop=never) as partial:
+        assert (partial / "a").read_text() == "a"
+
+
 def test_what_a_kill_left_is_gone_on_with_by_one_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "key"
     code = (
