@@ -2,7 +2,7 @@
 
 It reads lines of text as documents and really applies the length filter, so that figures follow the draft. What a file
 is called says how it behaves: slow.txt takes its time, counting.txt takes it for the trial only, broken.txt is refused,
-dead.txt ends the helper. Every question is written to FOLDER/questions.jsonl.
+columns.txt has no text, dead.txt ends the helper. Every question is written to FOLDER/questions.jsonl.
 """
 
 from __future__ import annotations
@@ -49,11 +49,17 @@ def documents(data: dict[str, Any]) -> list[str]:
     return [text for source in data["sources"] for text in texts(source["path"])]
 
 
+def name_of(question: dict[str, Any]) -> str:
+    return Path(question["data"]["sources"][0]["path"]).name
+
+
 def preview(question: dict[str, Any]) -> dict[str, Any]:
     found = documents(question["data"])
     start, count = question["start"], question["rows"]
     rows = [{"number": start + n, "source": 0, "place": f"a.txt:{start + n + 1}", "kind": "document", "text": text,
              "characters": len(text)} for n, text in enumerate(found[start : start + count])]  # fmt: skip
+    if name_of(question) == "columns.txt":
+        rows = [{"place": row["place"], "kind": "columns", "values": {"title": row["text"], "size": 3}} for row in rows]
     if question["data"]["kind"] == "instructions":
         rows = [{"place": row["place"], "kind": "conversation", "turns": [
             {"role": "user", "text": row["text"], "supervised": False},
@@ -63,7 +69,9 @@ def preview(question: dict[str, Any]) -> dict[str, Any]:
 
 def filter_report(question: dict[str, Any]) -> dict[str, Any]:
     """Try the length filters in their order; every other kind drops nothing."""
-    if Path(question["data"]["sources"][0]["path"]).name == "counting.txt":
+    if name_of(question) == "columns.txt":
+        return {"documents": 0, "kept": 0, "bad_rows": 10, "errors": ["/a/columns.txt:1: expected the field 'text'"]}
+    if name_of(question) == "counting.txt":
         print(
             json.dumps({"type": "progress", "stage": "reading", "done": 400, "total": 1000, "unit": "rows"}), flush=True
         )

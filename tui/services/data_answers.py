@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from core.config.data import RowFormat
+from tui.services.json_values import (
+    Json,
+    counts_of,
+    error_words,
+    list_of,
+    maps,
+    number_of,
+    shown,
+    text_of,
+    whole_of,
+)
 
-Json = Mapping[str, Any]
 ROW_FORMATS: tuple[str, ...] = get_args(RowFormat)
 
 
@@ -71,12 +81,10 @@ class Inspection:
             is_whole=answer.get("complete") is not False,
             columns=tuple(map(Column.of, list_of(answer, "columns"))),
             bytes=whole_of(answer, "bytes"),
-            errors=tuple(map(_error, list_of(answer, "errors"))),
+            errors=tuple(map(error_words, list_of(answer, "errors"))),
             files=tuple((text_of(one, "path"), text_of(one, "format"), whole_of(one, "rows") or 0) for one in files),
-            left_out=tuple(
-                (text_of(one, "what"), text_of(one, "reason")) for one in maps(list_of(answer, "left_out"))
-            ),
-            repaired=_counter(answer, "repaired"),
+            left_out=tuple((text_of(one, "what"), text_of(one, "reason")) for one in maps(list_of(answer, "left_out"))),
+            repaired=counts_of(answer, "repaired"),
         )
 
 
@@ -94,8 +102,10 @@ class PreviewRow:
         parts += [_turn(turn, "") for turn in maps(list_of(row, "turns"))]
         for side in ("chosen", "rejected"):
             parts += [_turn(turn, f"{side}: ") for turn in maps(list_of(row, side))]
+        values = row.get("values")  # of rows of which nobody knows what they say
+        parts += [(str(name), shown(value)) for name, value in values.items()] if isinstance(values, Mapping) else []
         if "label" in row:
-            parts.append(("label", _shown(row["label"])))
+            parts.append(("label", shown(row["label"])))
         return cls(text_of(row, "place"), tuple(parts))
 
 
@@ -147,6 +157,8 @@ class Trial:
     languages: tuple[tuple[str, int], ...]
     estimate: Estimate | None
     is_all: bool = False
+    bad_rows: int = 0
+    errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,7 +236,7 @@ def tokens_of(answer: Json) -> TokenRow:
         tokens=tokens,
         template=text_of(answer, "template"),
         rendered=text_of(answer, "text"),
-        faults=tuple(map(_error, list_of(answer, "faults"))),
+        faults=tuple(map(error_words, list_of(answer, "faults"))),
         left_out=whole_of(answer, "left_out") or 0,
         tokenizer=text_of(answer, "tokenizer"),
         stands_in=answer.get("stands_in") is True,
@@ -244,15 +256,17 @@ def trial_of(answer: Json) -> Trial:
         filters=filters,
         dropped=dropped,
         lengths=_histogram(answer.get("lengths")),
-        languages=_counter(answer, "languages"),
+        languages=counts_of(answer, "languages"),
         estimate=Estimate.of(found) if isinstance(found := answer.get("estimate"), Mapping) else None,
         is_all=answer.get("complete") is True,
+        bad_rows=whole_of(answer, "bad_rows") or 0,
+        errors=tuple(map(error_words, list_of(answer, "errors"))),
     )
 
 
 def _filter_count(value: Json) -> FilterCount:
     counts = value.get("counts")
-    dropped, changed = _counter(counts, "dropped"), _counter(counts, "changed")
+    dropped, changed = counts_of(counts, "dropped"), counts_of(counts, "changed")
     return FilterCount(
         kind=text_of(value, "filter"),
         seen=whole_of(counts, "input") or 0,
@@ -264,16 +278,10 @@ def _filter_count(value: Json) -> FilterCount:
     )
 
 
-def _counter(values: object, name: str) -> tuple[tuple[str, int], ...]:
-    found = values.get(name) if isinstance(values, Mapping) else None
-    pairs = found.items() if isinstance(found, Mapping) else ()
-    return tuple((str(rule), count) for rule, count in pairs if isinstance(count, int))
-
-
 def _dropped(value: Json) -> DroppedRow:
     number = whole_of(value, "filter")
-    shown = _shown(value.get("value", ""))
-    return DroppedRow(-1 if number is None else number, text_of(value, "rule"), shown, text_of(value, "place"),
+    found = shown(value.get("value", ""))
+    return DroppedRow(-1 if number is None else number, text_of(value, "rule"), found, text_of(value, "place"),
                       text_of(value, "text"))  # fmt: skip
 
 
@@ -281,43 +289,3 @@ def _histogram(value: object) -> Histogram | None:
     edges = [one for one in list_of(value, "edges") if isinstance(one, int | float)]
     counts = [one for one in list_of(value, "counts") if isinstance(one, int)]
     return Histogram(tuple(edges), tuple(counts)) if counts else None
-
-
-def text_of(values: object, name: str) -> str:
-    """Return a text of a mapping, or "" where there is none."""
-    found = values.get(name) if isinstance(values, Mapping) else None
-    return found if isinstance(found, str) else ""
-
-
-def whole_of(values: object, name: str) -> int | None:
-    """Return a whole number of a mapping, or None."""
-    found = values.get(name) if isinstance(values, Mapping) else None
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
-def number_of(values: object, name: str) -> float | None:
-    """Return a number of a mapping, or None."""
-    found = values.get(name) if isinstance(values, Mapping) else None
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
-
-
-def list_of(values: object, name: str) -> list[Any]:
-    """Return a list of a mapping, or []."""
-    found = values.get(name) if isinstance(values, Mapping) else None
-    return found if isinstance(found, list) else []
-
-
-def maps(values: list[Any]) -> list[Json]:
-    """Return the mappings among the values."""
-    return [value for value in values if isinstance(value, Mapping)]
-
-
-def _error(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return str(value)
-    place = text_of(value, "place")
-    return f"{place}: {text_of(value, 'message')}" if place else text_of(value, "message")
-
-
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else repr(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tui.services.words import count_text
 _NAME = 13
 _TEXT_LINES = 3
 _MOST_COLUMNS = 100
+_MOST_ERRORS = 5
 _MOST_FILES = 200
 _EMPTY = (
     ("Nothing is chosen yet.", "strong"),
@@ -102,9 +104,14 @@ def _inspection_lines(found: Inspection, width: int) -> list[Line]:
     lines += [_pair("mended", f"{what.replace('_', ' ')} {count_text(count)}") for what, count in found.repaired]
     if found.bytes:
         lines.append(_pair("size", size_words(found.bytes)))
-    for error in found.errors:
-        lines += wrapped(safe(f"! {error}", limit=300), width, "warning")
+    lines += _error_lines(found.errors, width)
     return lines + _column_lines(found, width) + _file_lines(found)
+
+
+def _error_lines(errors: Iterable[str], width: int) -> list[Line]:
+    """Return what is wrong with rows; of a place its file's name is enough."""
+    short = (re.sub(r"^/(?:[^/:]*/)*", "", error) for error in errors)
+    return [part for error in short for part in wrapped(safe(f"! {error}", limit=300), width, "warning")]
 
 
 def _bad_line(name: str, count: int) -> Line:
@@ -197,6 +204,8 @@ def figure_lines(state: DataState, width: int) -> list[Line]:
         waits = "trial" in state.waiting
         return [line(word("taking a sample …" if waits else "There are no figures yet.", "muted"))]
     lines = estimate_lines(trial, width, is_old=state.is_stale)
+    if trial.bad_rows:
+        lines += [_bad_line("bad rows", trial.bad_rows), *_error_lines(trial.errors[:_MOST_ERRORS], width)]
     if trial.lengths is not None and trial.lengths.counts:
         lines += [line(), line(word("characters a document, of those kept", "title"))]
         lines += histogram_lines(trial.lengths, width)

@@ -157,6 +157,8 @@ def figures(state: DataState) -> list[Span]:
     if state.trial is None:
         return []
     which = "" if state.trial.is_all else " of a sample"
+    if not state.trial.rows and state.trial.bad_rows:
+        return [word(f"no documents, {count_text(state.trial.bad_rows)} bad rows", "bad")]
     return [word(f"{count_text(state.trial.kept)} of {count_text(state.trial.rows)} kept{which}", "good")]
 
 

@@ -291,6 +291,18 @@ async def test_what_cannot_be_read_is_said_with_a_hint(home: Home, folder: Path,
         assert "10 of 10 kept of a sample" in screen_text(app)
 
 
+async def test_rows_without_a_text_are_shown_by_their_columns_and_counted_as_bad(home: Home, folder: Path) -> None:
+    (folder / "a.txt").rename(folder / "columns.txt")
+    app = with_helper(home, folder)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await opened(app, pilot, folder / "columns.txt")
+        text = screen_text(app)
+        assert "no documents, 10 bad rows" in text
+        assert "! columns.txt:1: expected the field 'text'" in text
+        assert re.search(r"title *│\n.*line 0", text)
+        assert re.search(r"size *│\n.*│ 3", text)
+
+
 async def test_a_preset_whose_paths_are_not_there_says_so(
     home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
