@@ -17,12 +17,7 @@ from tui.services.styled import Line, line, word, wrapped
 from tui.widgets.lines import LinesView
 from tui.widgets.row_list import RowList
 from tui.widgets.titles import set_title
-
-TYPEABLE = (
-    r"[^\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]*"
-)
-"""What an input takes: nothing that is invisible or that moves other characters."""
-MAX_TYPED = 20_000
+from tui.widgets.typing_field import MAX_TYPED, typing_field
 
 DIALOG_CSS = """
     align: center middle;
@@ -143,11 +138,7 @@ class TextDialog(ModalScreen[str | None]):
         """Lay out the question."""
         with Vertical(id="dialog"):
             yield LinesView(id="text")
-            typed = Input(
-                self._value.text, restrict=TYPEABLE, max_length=self._limit, select_on_focus=False, id="typed"
-            )
-            typed.cursor_blink = False
-            yield typed
+            yield typing_field(self._value, limit=self._limit)
             yield LinesView(id="keys")
 
     def on_mount(self) -> None:
@@ -164,13 +155,6 @@ class TextDialog(ModalScreen[str | None]):
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
         self.dismiss(message.value)
-
-
-def typing_field(value: SafeText, *, limit: int = MAX_TYPED) -> Input:
-    """Return an input for one line; it does not blink (1.5 kB a second) and takes nothing invisible."""
-    field = Input(value.text, restrict=TYPEABLE, max_length=limit, select_on_focus=False, id="typed")
-    field.cursor_blink = False
-    return field
 
 
 def _keys(key: str, words: str) -> Line:

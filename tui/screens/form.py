@@ -17,7 +17,7 @@ from tui.forms.derived import derived_lines
 from tui.forms.form_state import FormState
 from tui.forms.form_text import change_lines, help_lines, row_lines
 from tui.screens.app_keys import PLACE_HINTS
-from tui.screens.dialogs import ConfirmDialog, typing_field
+from tui.screens.dialogs import ConfirmDialog
 from tui.screens.form_actions import choose_value, counted, launch_form, save_form
 from tui.services.safe_text import safe
 from tui.services.styled import line, word
@@ -25,6 +25,7 @@ from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lines import LinesView
 from tui.widgets.row_list import RowList
 from tui.widgets.titles import set_title
+from tui.widgets.typing_field import typing_field
 
 if TYPE_CHECKING:
     from tui.console import FootplateApp

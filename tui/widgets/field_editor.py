@@ -9,10 +9,10 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input
 
-from tui.screens.dialogs import typing_field
 from tui.services.safe_text import SafeText, safe
 from tui.services.styled import word
 from tui.widgets.titles import set_title
+from tui.widgets.typing_field import typing_field
 
 
 class FieldEditor(Vertical):
