@@ -43,7 +43,7 @@ def test_filters_for_instructions(tmp_path: Path) -> None:
     [
         ("filters: [{kind: lenght}]", "did you mean length"),
         ("filters:\n- kind: length\n  min_characters: -1\n", "filters.yaml:3: data.filters.0.min_characters"),
-        ("filters: [{kind: instruction_quality}]", "looks at instructions"),
+        ("filters: [{kind: instruction_quality}]", "looks at answers"),
         ("filters: [7]", "data.filters.0"),
         ("filters: [", ""),
     ],

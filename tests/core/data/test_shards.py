@@ -32,6 +32,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
         manifest = Manifest(
             kind="instructions" if supervised else "text",
             digest="",
+            made_from="",
             vocabulary_size=vocabulary_size,
             end_token_id=0,
             stop_token_ids=[0],
