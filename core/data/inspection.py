@@ -103,7 +103,8 @@ class Inspection:
         """Return it as JSON values."""
         return {
             **{name: value for name, value in vars(self).items() if name not in ("columns", "files", "left_out")},
-            "columns": [column.as_json() for column in self.columns],
+            "columns": [column.name for column in self.columns],
+            "column_details": [column.as_json() for column in self.columns],
             "files": [vars(file) for file in self.files],
             "left_out": [vars(one) for one in self.left_out],
         }

@@ -39,7 +39,7 @@ def inspect(question: dict[str, Any]) -> dict[str, Any]:
     return {"container": "json_lines" if is_chat else "text", "format": "messages" if is_chat else "documents",
             "rows": len(found), "bad_rows": 1, "documents": len(found), "complete": True,
             "repaired": {}, "unusable_rows": 0,
-            "columns": [{"name": "text", "type": "text", "rows": len(found), "example": found[0][:30]}],
+            "column_details": [{"name": "text", "type": "text", "rows": len(found), "example": found[0][:30]}],
             "left_out": [{"what": "notes.lst", "reason": found[0][:30]}],
             "errors": [f"{Path(path).name}:3: {found[-1][:40]}"], "files": [],
             "bytes": sum(map(len, found))}  # fmt: skip

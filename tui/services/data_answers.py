@@ -79,7 +79,7 @@ class Inspection:
             unusable_rows=whole_of(answer, "unusable_rows") or 0,
             documents=whole_of(answer, "documents"),
             is_whole=answer.get("complete") is not False,
-            columns=tuple(map(Column.of, list_of(answer, "columns"))),
+            columns=tuple(map(Column.of, list_of(answer, "column_details"))),
             bytes=whole_of(answer, "bytes"),
             errors=tuple(map(error_words, list_of(answer, "errors"))),
             files=tuple((text_of(one, "path"), text_of(one, "format"), whole_of(one, "rows") or 0) for one in files),

@@ -78,7 +78,7 @@ def test_a_folder_adds_up_its_files_and_says_what_it_leaves_out(tmp_path: Path) 
         ("labels.lst", "expected a data set, found a list of labels (0, 1)"),
     ]
     values = json.loads(json.dumps(found.as_json()))
-    assert (values["rows"], values["columns"][0]["name"], values["files"][1]["container"]) == (6, "text", "text")
+    assert (values["rows"], values["columns"][0], values["files"][1]["container"]) == (6, "text", "text")
 
 
 def test_a_limit_ends_reading(tmp_path: Path) -> None:

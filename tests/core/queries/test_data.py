@@ -57,7 +57,7 @@ def test_inspect_a_path_and_a_source(home: Home, data: dict[str, Any]) -> None:
         {"verb": "inspect", "source": source},
     )
     assert (whole["format"], whole["rows"], whole["bad_rows"], whole["complete"]) == ("alpaca", 8, 0, True)
-    assert [column["name"] for column in whole["columns"]] == ["instruction", "output"]
+    assert whole["columns"] == ["instruction", "output"]
     assert (begun["rows"], begun["complete"]) == (3, False)
     assert (as_source["rows"], as_source["format"]) == (8, "alpaca")
 

@@ -34,7 +34,8 @@ def test_json_is_one_object(piped: Context, tmp_path: Path) -> None:
     found = json.loads(line)
     assert (found["format"], found["container"], found["rows"], found["bad_rows"]) == ("alpaca", "json_lines", 6, 1)
     assert (found["documents"], found["unusable_rows"], found["complete"]) == (4, 1, True)
-    assert [column["name"] for column in found["columns"]] == ["instruction", "output"]
+    assert found["columns"] == ["instruction", "output"]
+    assert [column["name"] for column in found["column_details"]] == found["columns"]
     assert found["bytes"] == path.stat().st_size
 
 
