@@ -32,7 +32,8 @@ class InspectQuestion(Question):
     `limit`: look at so many rows of each file only.
 
     Answer: source, container, format, rows, bad_rows (cannot be read), unusable_rows (lack what the format needs),
-    empty, documents (None where nobody can say), columns (names), column_details (name, type, rows, example), errors, files, left_out,
+    empty, documents (None where nobody can say), columns (names), column_details (name, type, rows, example), errors,
+    files, left_out,
     repaired, bytes, complete (False where reading stopped at the limit).
     """
 
