@@ -99,6 +99,7 @@ def documents(source: Source, tally: Tally, unit: Unit | None = None) -> Iterato
     """
     column = _stated_column(source)
     for row in records(source, tally, unit, choose=lambda names: [text_column(names, column, tally.source)]):
+        tally.on_row()
         try:
             text = text_of(row.values, column)
             if not text.strip():

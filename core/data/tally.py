@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,10 @@ class RowError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def _nothing() -> None:
+    """Hear of a row and do nothing."""
 
 
 @dataclass
@@ -41,12 +45,15 @@ class Tally:
     repaired: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+    on_row: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
+    """Called while rows go by, those that give no document included; what it raises ends the reading."""
 
     def refuse(self, place: str, error: RowError, *, rows: int = 1) -> None:
         """Count a bad row, or the several that one bad record is made of, such as the lines of a document.
 
         Raises: DataError where the first 1,000 rows were all bad: such a source is of another shape than stated.
         """
+        self.on_row()
         self.bad[error.code] += rows
         if len(self.errors) < KEPT_ERRORS:
             self.errors.append(f"{place}: {error}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from core.data.cleaning.steps import Step, Value, keys_of, payload_of, step_of
 from core.data.cleaning.unit_files import Item, UnitFiles, UnitWriter
 from core.data.filters.verdict import Dropped
 from core.data.formats import conversations, loaded
+from core.data.rows import Row
 from core.data.sources import documents, rows
 from core.data.splits import is_held_out
 from core.data.tally import Tally
@@ -80,6 +81,8 @@ def run_unit(work: Path, number: int, unit: int, heard: Heard | None = None) -> 
     writer = UnitWriter(files, columns=chain.columns, samples=plan.data.dropped_samples)
     counts = {index: FilterCounts() for index in chain.numbers(number)}
     try:
+        if tally is not None and heard is not None:
+            tally.on_row = partial(_tell, heard, tally)
         read = _read(plan, unit, tally) if tally is not None else _kept(work, number, unit, counts, writer)
         for done, item in enumerate(read):
             if heard is not None:
@@ -158,11 +161,22 @@ def _read(plan: Plan, number: int, tally: Tally) -> Iterator[Item]:
             case InstructionData():
                 shape = plan.formats[unit.source]
                 assert shape is not None
-                for place, conversation in conversations(rows(source, tally, unit), shape, columns_of(source), tally):
+                stream = _heard(rows(source, tally, unit), tally)
+                for place, conversation in conversations(stream, shape, columns_of(source), tally):
                     payload = conversation.dumped()
                     tally.documents += 1
                     tally.text_bytes += len(payload.encode())
                     yield Item("train", unit.source, place, payload)
+
+
+def _tell(heard: Heard, tally: Tally) -> None:
+    heard(tally.documents)
+
+
+def _heard(stream: Iterator[Row], tally: Tally) -> Iterator[Row]:
+    for row in stream:
+        tally.on_row()
+        yield row
 
 
 def _kept(
