@@ -34,6 +34,8 @@ UNITS = 4096
 GROUP_PARTS = 4096
 """Files of a unit, at most."""
 _ROWS_TO_DETECT = 100
+_CHANGES_SHOWN = 10
+_CHARACTERS_SHOWN = 200
 
 
 class _Record(BaseModel):
@@ -229,4 +231,24 @@ def _difference(earlier: Plan, plan: Plan) -> str:
     for name in earlier.libraries.keys() | plan.libraries.keys():
         if earlier.libraries.get(name) != plan.libraries.get(name):
             return f"{name} is of another version ({plan.libraries.get(name)}, not {earlier.libraries.get(name)})"
-    return "the settings changed"
+    old, new = ({"seed": one.seed, "data": _content(one, _LATER)["data"]} for one in (earlier, plan))
+    changed = list(_changed(old, new, ""))
+    more = f"; {len(changed) - _CHANGES_SHOWN} more" if len(changed) > _CHANGES_SHOWN else ""
+    return "; ".join(changed[:_CHANGES_SHOWN]) + more if changed else "the detected format of the rows changed"
+
+
+def _changed(old: Any, new: Any, place: str) -> Iterator[str]:
+    """Yield the fields that differ, as a user writes them in a preset."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            yield from _changed(old.get(name), new.get(name), f"{place}.{name}" if place else name)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _changed(one, other, f"{place}.{number}")
+    elif old != new:
+        yield f"{place} changed from {_short(old)} to {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _CHARACTERS_SHOWN else f"{text[:_CHARACTERS_SHOWN]}..."

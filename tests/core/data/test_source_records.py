@@ -100,3 +100,18 @@ def test_a_folder_of_code_is_cut_into_units(corpus: Path, tmp_path: Path, monkey
     total = sum(path.stat().st_size for path in corpus.iterdir())
     assert len(plan.units) == -(-40 // (1000 // (total // 40)))
     assert sum(unit.bytes for unit in plan.units) == total
+
+
+def test_a_changed_setting_is_named_with_what_it_was(corpus: Path, tmp_path: Path) -> None:
+    """A refused resume leaves the changed setting in the run: its user must learn what to put back."""
+    source = {"kind": "files", "path": str(corpus)}
+    with pytest.raises(PreparationStopped):
+        make(tmp_path / "data", source, should_stop=(tmp_path / ".data.partial/work/pass-0").exists)
+    with pytest.raises(DataError, match=r"^data\.held_out_fraction changed from 0\.2 to 0\.3 since"):
+        make(tmp_path / "data", source, held_out_fraction=0.3)
+    filters = [{"kind": "length"}]
+    words = (
+        r'sources\.0\.document changed from "file" to "line"; data\.filters changed from \[\] to \[{"kind": "length", '
+    )
+    with pytest.raises(DataError, match=words):
+        make(tmp_path / "data", {**source, "document": "line"}, filters=filters)
