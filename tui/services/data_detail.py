@@ -188,7 +188,8 @@ def rule_words(rule: str) -> str:
 
 def _dropped_lines(one: DroppedRow, width: int) -> list[Line]:
     rule = word(f"{rule_words(one.rule)} ", "warning")
-    head = line(word("✗ ", "bad"), rule, (safe(one.value, limit=120), "strong"))
+    value = re.sub(r"^as /(?:[^/]*/)*", "as ", one.value)  # of the place of a double its file's name is enough
+    head = line(word("✗ ", "bad"), rule, (safe(value, limit=120), "strong"))
     text = " ".join(one.text.split())[: _TEXT_LINES * max(1, width)]
     body = wrapped(safe(text), max(1, width - 2), "plain")[:_TEXT_LINES]
     place = line(word("  "), (safe(Path(one.place).name, limit=200), "muted"))

@@ -21,6 +21,7 @@ from tui.services.styled import Line, Span, Tone, line, word, wrapped
 from tui.services.words import count_text
 
 COUNTED, MASKED, PART = "█ ", "░ ", "▏"
+NEWLINE = "↵"  # more fonts have it than the picture of a line feed
 _MOST_TOKENS = 20_000
 _TOKEN = 200
 
@@ -110,7 +111,7 @@ def _tone(token: TokenShown) -> Tone:
 
 def _pieces(token: TokenShown, width: int) -> Iterator[SafeText]:
     """Yield the text of a token in parts that fit a line; a special token in brackets, an empty one by its number."""
-    text = safe(token.text, limit=_TOKEN).text
+    text = safe(token.text.replace("\n", NEWLINE), limit=_TOKEN).text
     if token.is_special:
         text = f"⟨{text}⟩"
     elif not text:

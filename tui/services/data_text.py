@@ -86,9 +86,9 @@ def _filter_right(state: DataState, step: Step) -> list[Span]:
     found = trial.filters[step.index]
     tone: Tone = "muted" if state.is_stale else "plain"
     if not found.is_counted:
-        return [word("not tried ", "muted")]
+        return [word(" not tried ", "muted")]
     share = share_text(found.dropped, found.seen)
-    return [word(f"{count_text(found.kept)} ", tone), word(f"{share:>6} ", "muted" if state.is_stale else "warning")]
+    return [word(f" {count_text(found.kept)} ", tone), word(f"{share:>6} ", "muted" if state.is_stale else "warning")]
 
 
 def share_text(dropped: int, seen: int) -> str:
@@ -110,7 +110,7 @@ def _tokens_right(state: DataState) -> list[Span]:
     estimate = state.trial.estimate if state.trial is not None else None
     if estimate is None or estimate.tokens is None:
         return []
-    return [word(f"≈ {count_text(estimate.tokens)} tok ", "muted" if state.is_stale else "plain")]
+    return [word(f" ≈ {count_text(estimate.tokens)} tok ", "muted" if state.is_stale else "plain")]
 
 
 def field_line(form: FormState, slot: Slot, step: Step) -> Line:

@@ -223,7 +223,7 @@ async def test_rows_are_leafed_through_as_text_and_as_tokens(home: Home, folder:
         await settled(screen, pilot)
         text = screen_text(app)
         assert "row 3/10 · 12 tokens, 4 in the loss" in text
-        assert "░ Name▏ a river▏⟨<|im_end|>⟩▏␊▏" in text
+        assert "░ Name▏ a river▏⟨<|im_end|>⟩▏↵▏" in text
         assert "█ The▏ Loire▏.▏⟨<|im_end|>⟩▏" in text
         await pilot.press("v")
         assert "░ Name" not in screen_text(app)

@@ -29,7 +29,7 @@ ROW = TokenRow(
 
 
 def test_runs_begin_with_their_mark_and_special_tokens_stand_in_brackets() -> None:
-    assert text(token_lines(ROW, 40)) == ["░ ⟨<s>⟩▏Hi▏␊▏", "█ Yes▏⟨</s>⟩▏", "░ ?▏"]
+    assert text(token_lines(ROW, 40)) == ["░ ⟨<s>⟩▏Hi▏↵▏", "█ Yes▏⟨</s>⟩▏", "░ ?▏"]
     tones = [tone for one in token_lines(ROW, 40) for part, tone in one.left if part.text not in ("▏", "░ ", "█ ")]
     assert tones == ["accent", "muted", "muted", "good", "accent", "muted"]
 

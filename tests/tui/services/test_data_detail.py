@@ -1,0 +1,40 @@
+"""What is said about the step under the cursor."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from tui.services.data_answers import DroppedRow, FilterCount, PreviewRow, Trial
+from tui.services.data_detail import detail_lines
+from tui.services.data_draft import Step, add, new_form
+from tui.services.data_sample import text_lines
+from tui.services.data_state import DataState, StepRow
+from tui.services.styled import Line
+
+
+def text(lines: list[Line]) -> list[str]:
+    return ["".join(part.text for part, _ in one.left) for one in lines]
+
+
+def tried(dropped: DroppedRow) -> DataState:
+    form = new_form("a.txt")
+    add(form, Step("add_filter"), {"kind": "exact_duplicates"})
+    count = FilterCount("exact_duplicates", 10, 1, 0, ((dropped.rule, 1),), is_counted=True, note="")
+    return DataState(form=form, trial=Trial(10, 9, (count,), (dropped,), None, (), None))
+
+
+def test_a_double_is_named_by_its_file_so_that_its_line_can_be_read() -> None:
+    double = DroppedRow(0, "exact_duplicates.duplicate", "as /a/long way/to/rows.jsonl:12", "/a/rows.jsonl:40", "again")
+    shown = text(detail_lines(tried(double), StepRow(Step("filter", 0, ("data", "filters", 0))), 40))
+    assert "✗ duplicate as rows.jsonl:12" in shown
+    other = DroppedRow(0, "length.too_short", "and /or/ that", "/a/rows.jsonl:40", "again")
+    shown = text(detail_lines(tried(other), StepRow(Step("filter", 0, ("data", "filters", 0))), 40))
+    assert "✗ too short and /or/ that" in shown
+
+
+@pytest.mark.parametrize("words", ["漢" * 50, "漢字 " * 30, "a漢" * 40])
+def test_wide_characters_are_broken_by_their_cells_so_that_none_is_cut_off(words: str) -> None:
+    shown = text(text_lines(PreviewRow("a.txt:1", (("", words),)), 24))
+    assert max(map(cell_len, shown)) <= 24
+    assert "".join(line.removeprefix("│ ") for line in shown).replace(" ", "") == words.replace(" ", "")
