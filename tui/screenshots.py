@@ -10,16 +10,25 @@ import asyncio
 import html
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
 
 from core.errors import FootplateError
 from core.run.directory import Home, RunDirectory
 from core.run.runs import find_run
 from tui.console import FootplateApp
+from tui.screens.data import DataScreen
+from tui.screens.data_editing import go_to
 from tui.screens.form import FormScreen
 from tui.screens.monitor import MonitorScreen
+from tui.services.data_draft import Step
+from tui.services.pictured_data import pictured_form, write_rows
 from tui.widgets.chart import ChartView
+from tui.widgets.page_view import PageView
 
 SIZES = ((160, 48), (80, 24))
 FONT = "DejaVu Sans Mono"
@@ -30,9 +39,10 @@ _PATIENCE_SECONDS = 30.0
 
 
 async def screenshot(home: Home, run: RunDirectory, folder: Path) -> list[Path]:
-    """Write runs, form, presets and monitor of a run, at 160x48 and 80x24, and return the files.
+    """Write runs, data, form, presets and monitor of a run, at 160x48 and 80x24, and return the files.
 
-    Raises: FootplateError where the run shows nothing within half a minute.
+    Data are rows about functions of the standard library, tokens those of SmolLM2 where this home has it.
+    Raises: FootplateError where the run, or the data, show nothing within half a minute.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -42,6 +52,8 @@ async def screenshot(home: Home, run: RunDirectory, folder: Path) -> list[Path]:
             await _until(lambda app=app: run.name in _shown(app), "the list of runs")  # type: ignore[misc]
             await pilot.pause(0.5)
             written += _write(app, folder / f"runs-{width}x{height}")
+            await _try_data(app, pilot)
+            written += _write(app, folder / f"data-{width}x{height}")
             await pilot.press("3")
             await _until(lambda app=app: "quickstart" in _shown(app), "the presets")  # type: ignore[misc]
             written += _write(app, folder / f"presets-{width}x{height}")
@@ -56,12 +68,32 @@ async def screenshot(home: Home, run: RunDirectory, folder: Path) -> list[Path]:
     return written
 
 
+async def _try_data(app: FootplateApp, pilot: Pilot[Any]) -> None:
+    """Put a preparation on the Data screen, with its second filter under the cursor and the tokens of a row."""
+    with tempfile.TemporaryDirectory(prefix="footplate-pictures-") as place:
+        rows = write_rows(Path(place))
+        await pilot.press("2")
+        screen = app.screen
+        assert isinstance(screen, DataScreen)
+        screen.begin(pictured_form(rows, app.home), is_new=False)
+        state = screen.state
+        await _until(lambda: state.trial is not None and not state.waiting, "the trial")
+        go_to(screen, Step("filter", 1, ("data", "filters", 1)))
+        while state.view != "tokens":
+            await pilot.press("t")
+        await _until(lambda: state.row in state.tokens, "the tokens")
+        await pilot.pause(0.5)
+        screen.query_one("#sample", PageView).scroll_end(animate=False)  # where the answer stands
+        await pilot.pause()
+
+
 async def _until(condition: Callable[[], bool], what: str) -> None:
     for _ in range(int(_PATIENCE_SECONDS / 0.1)):
         if condition():
             return
         await asyncio.sleep(0.1)
-    raise FootplateError(f"{what} did not come within {_PATIENCE_SECONDS:.0f} s", hint="Is the run in this home?")
+    hint = "Is the run in this home, and the machine idle?"
+    raise FootplateError(f"{what} did not come within {_PATIENCE_SECONDS:.0f} s", hint=hint)
 
 
 def _shown(app: FootplateApp) -> str:
