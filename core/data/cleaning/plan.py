@@ -231,8 +231,8 @@ def _difference(earlier: Plan, plan: Plan) -> str:
     for name in earlier.libraries.keys() | plan.libraries.keys():
         if earlier.libraries.get(name) != plan.libraries.get(name):
             return f"{name} is of another version ({plan.libraries.get(name)}, not {earlier.libraries.get(name)})"
-    old, new = ({"seed": one.seed, "data": _content(one, _LATER)["data"]} for one in (earlier, plan))
-    changed = list(_changed(old, new, ""))
+    was, now_is = ({"seed": one.seed, "data": _content(one, _LATER)["data"]} for one in (earlier, plan))
+    changed = list(_changed(was, now_is, ""))
     more = f"; {len(changed) - _CHANGES_SHOWN} more" if len(changed) > _CHANGES_SHOWN else ""
     return "; ".join(changed[:_CHANGES_SHOWN]) + more if changed else "the detected format of the rows changed"
 

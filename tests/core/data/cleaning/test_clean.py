@@ -314,7 +314,7 @@ def test_a_plan_holds_where_the_sources_moved_and_not_where_they_changed(tmp_pat
     (tmp_path / "a").rename(tmp_path / "b")
     moved = text_data(tmp_path / "b" / "rows.jsonl")
     begin(work, make_plan(moved, 1, QUIET))
-    with pytest.raises(DataError, match="the settings changed since this preparation was begun"):
+    with pytest.raises(DataError, match="seed changed from 1 to 2 since this preparation was begun"):
         begin(work, make_plan(moved, 2, QUIET))
     write(tmp_path / "b" / "rows.jsonl", [sentence(2)])
     with pytest.raises(DataError, match=r"data.sources\[0\]: the file rows.jsonl changed since"):
