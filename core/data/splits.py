@@ -22,6 +22,6 @@ def check_splits(documents: dict[Split, int], fraction: float) -> None:
             raise DataError(
                 f"expected documents {word}, found none among {sum(documents.values())} "
                 f"(data.held_out_fraction: {fraction:g})",
-                hint="Give more documents, cut them smaller (document: line or paragraph), loosen the filters, or set "
+                hint="Begin anew with more documents, smaller ones (document: line or paragraph), looser filters, or "
                 "another held_out_fraction; 0 holds nothing out.",
             )

@@ -151,7 +151,8 @@ def _work_words(
             return f"attempt {event.attempt} started: {event.phase}{steps}"
         case Resumed():
             exact = "" if event.exact else ", not exact"
-            return f"resumed at step {event.step:,} from {event.checkpoint}{exact}" + _hint("; ".join(event.notes))
+            place = f" at step {event.step:,} from {event.checkpoint}" if event.checkpoint else ""
+            return f"resumed{place}{exact}" + _hint("; ".join(event.notes))
         case Progress():
             total = f" of {count_text(event.total)}" if event.total else ""
             return f"{event.stage}: {count_text(event.done)}{total} {event.unit}{_hint(event.note)}"

@@ -37,7 +37,8 @@ class Decoder:
             raise RowError("json", "expected a JSON object, found one nested too deeply to read") from None
         except json.JSONDecodeError as error:
             self._repeated.clear()
-            raise RowError("json", f"expected a JSON object, found: {error.msg} at character {error.pos}") from None
+            what = error.msg.removesuffix(" at")  # some of its messages end so
+            raise RowError("json", f"expected a JSON object, found: {what} at character {error.pos}") from None
         except ValueError as error:  # a number of more than 4300 digits
             self._repeated.clear()
             raise RowError("json", f"expected a JSON object, found: {error}") from None
