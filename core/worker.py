@@ -86,10 +86,15 @@ def _failed(session: Session, error: Exception) -> int:
 def _told(error: Exception, log: Path) -> FootplateError:
     """Print an error, a bug with its traceback, and return it as one of ours."""
     known = _as_footplate_error(error)
-    if known is not None:
-        print(f"error: {known}", file=sys.stderr)
-        return known
-    traceback.print_exception(error)
+    try:
+        if known is not None:
+            print(f"error: {known}", file=sys.stderr)
+            return known
+        traceback.print_exception(error)
+    except OSError:  # the log is on the disk that is full; what waits in this stream must not be tried again at exit
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+        if known is not None:
+            return known
     return FootplateError(
         f"unexpected {type(error).__name__}: {error}",
         hint=f"This is a bug of Footplate; the traceback is in {log}.",

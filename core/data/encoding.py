@@ -70,6 +70,12 @@ def tokens_folder(work: Path, unit: int) -> Path:
     return work / TOKENS / f"{unit:05d}"
 
 
+def remove_unfinished(work: Path) -> None:
+    """Remove what killed processes were encoding; nobody may be at work on it."""
+    for path in (work / TOKENS).glob("[0-9]*.*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def encoded_unit(work: Path, unit: int) -> EncodedUnit:
     """Return the record of a unit that is encoded."""
     return EncodedUnit.model_validate_json((tokens_folder(work, unit) / "record.json").read_bytes())

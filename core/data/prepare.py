@@ -20,7 +20,7 @@ from core.data.cleaning.plan import make_plan
 from core.data.cleaning.pool import Heard
 from core.data.cleaning.report import REPORT
 from core.data.construction import AlreadyThereError, under_construction, write_whole
-from core.data.encoding import TOKENS, encode_unit, encoded_unit, tokens_folder
+from core.data.encoding import TOKENS, encode_unit, encoded_unit, remove_unfinished, tokens_folder
 from core.data.examples import stop_token_ids
 from core.data.faults import Faults
 from core.data.fingerprints import encoding_key, tokenizer_place
@@ -186,6 +186,7 @@ class _Preparation:
         self._work.stage_ends("training the tokenizer", config.vocabulary_size, "tokens")
 
     def _encode(self, cleaned: Cleaned) -> None:
+        remove_unfinished(self._work_folder)
         sizes = {
             unit: cleaned.unit_bytes(unit)
             for unit in range(len(cleaned.plan.units))

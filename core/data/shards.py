@@ -6,6 +6,7 @@ offset more than there are documents) and for instructions `NAME.supervised` (ui
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -91,7 +92,8 @@ class ShardWriter:
     def abandon(self) -> None:
         """Close the open files."""
         for file in self._files.values():
-            file.stream.close()
+            with contextlib.suppress(OSError):  # what is not written yet may not fit the disk
+                file.stream.close()
 
     @property
     def _name(self) -> str:

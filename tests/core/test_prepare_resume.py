@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,19 @@ def preset(corpus: Path) -> dict[str, Any]:
             "tokenizer": {"kind": "train", "vocabulary_size": 300, "max_bytes": 200_000},
         },
     }
+
+
+def test_an_error_that_does_not_fit_the_log_keeps_its_exit_code(home: Home, tmp_path: Path) -> None:
+    """The log lies on the disk that is full."""
+    (tmp_path / "corpus.jsonl").write_text("")
+    run = new_run(home, preset(tmp_path / "corpus.jsonl"), "full-log")
+    (tmp_path / "corpus.jsonl").unlink()
+    with Path("/dev/full").open("w") as full:
+        worker = subprocess.run(
+            [sys.executable, "-m", "core.worker", str(run.path), "--attempt", "1"], stdout=full, stderr=full
+        )
+    assert worker.returncode == 2
+    assert events(run)[-1].type == "failed"
 
 
 def digests(run: RunDirectory) -> dict[str, str]:

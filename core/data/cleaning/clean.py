@@ -130,7 +130,12 @@ class _Cleaning:
         left = {unit: size for unit, size in sizes.items() if not UnitFiles(place, unit).is_done}
         watch = _Watch("reading" if number == 0 else f"filtering ({number + 1})", place, sizes, self._work)
         watch.know(sizes.keys() - left.keys())
-        self._means.over_units(run_unit, self._folder, number, left, watch.hear)
+        try:
+            self._means.over_units(run_unit, self._folder, number, left, watch.hear)
+        except OSError:
+            if self._means.over_units is over_units:  # all processes have ended: make room on a full disk
+                remove_leftovers(place)
+            raise
         for record in self._records(place):
             for index, counts in record.filters.items():
                 self._counts.setdefault(int(index), FilterCounts()).add(counts)

@@ -7,6 +7,7 @@ some of the dropped ones) and, last, `00012.json`, with which the unit is done.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -170,5 +171,6 @@ class UnitWriter:
     def abandon(self) -> None:
         """Close and remove what was begun."""
         for ending, stream in self._streams.items():
-            stream.close()
+            with contextlib.suppress(OSError):  # what is not written yet may not fit the disk either
+                stream.close()
             self._paths[ending].unlink(missing_ok=True)
