@@ -22,6 +22,7 @@ from core.data.cleaning.trial import Candidate, DroppedCandidate, Trials, take_s
 from core.data.estimate import shares_of
 from core.data.filter_choice import check_filters
 from core.data.filters.language import identifier
+from core.data.formats.conversation import loaded
 from core.errors import DataError, UsageError
 from core.queries.bounds import bounded
 from core.queries.data import DataQuestion
@@ -78,11 +79,22 @@ def dropped_in(folder: Path) -> Iterator[dict[str, Any]]:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    yield json.loads(line)
+                    yield _told(json.loads(line))
                 except ValueError as error:
                     raise DataError(f"{path}:{number}: expected a JSON object, found: {error}") from error
     except FileNotFoundError as error:
         raise DataError(f"{path}: expected dropped documents, found no file") from error
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a dropped row with the turns of a conversation one below the other, as `text_of` has them."""
+    if not str(row.get("text")).startswith('[{"role": '):
+        return row
+    try:
+        text = text_of(loaded(row["text"]))
+    except (ValueError, TypeError):  # a document that looks like one, or a conversation of which the end was cut off
+        return row
+    return {**row, "text": text, "characters": len(text)}
 
 
 def chosen(

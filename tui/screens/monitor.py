@@ -15,8 +15,9 @@ from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.chart_deck import ChartDeck
 from tui.screens.control import ask_of_run
 from tui.screens.monitor_charts import ChartSettings, Pages, curve_request
-from tui.screens.monitor_keys import HINTS, KEYS
+from tui.screens.monitor_keys import KEYS, hints_of
 from tui.screens.monitor_layout import PANES, Room
+from tui.screens.report import ReportScreen
 from tui.services.monitor_text import (
     ending_lines,
     fact_lines,
@@ -88,7 +89,6 @@ class MonitorScreen(Screen[None]):
         """Name the panes."""
         for name, title in (("facts", "run"), ("machine", "machine"), ("log", "log"), ("samples", "samples")):
             set_title(self.query_one(f"#{name}"), [word(title)])
-        self.query_one(KeyLine).show_hints([HINTS, PLACE_HINTS])
         self.show_run()
 
     def on_screen_resume(self) -> None:
@@ -133,7 +133,8 @@ class MonitorScreen(Screen[None]):
         self.query_one("#head", LinesView).show(head_lines(view, watched.state, watched.frame, width))
         self.query_one("#facts", LinesView).show(fact_lines(view, watched.state))
         self._show_parts()
-        self.query_one("#stages", LinesView).show([line(), *stage_lines(view, self.query_one("#stages").size.width)])
+        room = self.query_one("#stages").size
+        self.query_one("#stages", LinesView).show([line(), *stage_lines(view, room.width, room.height - 1)])
         self._ask()
 
     def show_curves(self) -> None:
@@ -176,6 +177,7 @@ class MonitorScreen(Screen[None]):
     def _show_parts(self) -> None:
         """Show and hide what there is room and reason for."""
         watched, shown = self.watched, self._shown()
+        self.query_one(KeyLine).show_hints([hints_of(watched.view if watched is not None else None), PLACE_HINTS])
         picked = self.pages.picked_name(self._names())
         has_rows = watched is not None and watched.frame is not None and watched.frame.step > 0
         has_stages = watched is None or (not has_rows and bool(watched.view.progress or not shown))
@@ -279,6 +281,15 @@ class MonitorScreen(Screen[None]):
             self.action_cursor() if self.settings.cursor is not None else self.action_full()
         else:
             self.console_app.action_go("runs")
+
+    def action_report(self) -> None:
+        """Show what each filter of a finished preparation dropped, and why."""
+        if self.watched is None or self.watched.view.phase != "prepare":
+            return
+        if self.watched.view.is_prepared:
+            self.app.push_screen(ReportScreen(self.watched.run))
+        else:
+            self.console_app.tell(safe("What was dropped can be looked at once the run has finished."), "warning")
 
     @work
     async def action_control(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
+from tui.services.run_view import RunView
 from tui.widgets.key_line import Hint
 
 HINTS = [
@@ -11,6 +12,17 @@ HINTS = [
     Hint("s", "smooth", "screen.smooth"), Hint("i", "read", "screen.cursor"), Hint("z", "zoom", "screen.zoom(1)"),
     Hint("f", "full", "screen.full"), Hint("c", "control", "screen.control"), Hint("L", "log/samples", "screen.log"),
 ]  # fmt: skip
+
+PREPARE_HINTS = [HINTS[-2], HINTS[-1]]
+PREPARED_HINTS = [Hint("⏎", "what filters dropped", "screen.report"), *PREPARE_HINTS]
+
+
+def hints_of(view: RunView | None) -> list[Hint]:
+    """Return the keys that do something for a run: a preparation has no charts, a finished one has a report."""
+    if view is None or view.phase != "prepare":
+        return HINTS
+    return PREPARED_HINTS if view.is_prepared else PREPARE_HINTS
+
 
 KEYS: list[BindingType] = [
     Binding("left", "pick(-1)", "chart", show=False, id="monitor.left", tooltip="The chart before; cursor left"),
@@ -28,6 +40,7 @@ KEYS: list[BindingType] = [
     Binding("shift+left", "pick(-10)", show=False, id="monitor.far_left"),
     Binding("shift+right", "pick(10)", show=False, id="monitor.far_right"),
     Binding("f", "full", "full", id="monitor.full", tooltip="Only the picked chart"),
+    Binding("enter", "report", "dropped", id="monitor.report", tooltip="What the filters of a preparation dropped"),
     Binding("p", "pause", "pause", id="monitor.pause", tooltip="Hold the view still; the run goes on"),
     Binding("L", "log", "log", id="monitor.log", tooltip="Log and samples, log, samples, neither"),
     Binding("c", "control", "control", id="monitor.control", tooltip="Stop, save, evaluate, sample"),

@@ -159,9 +159,13 @@ def _filter_lines(state: DataState, step: Step, width: int) -> list[Line]:
     if refusal is not None or trial is None or step.index >= len(trial.filters):
         words = "trying it on the sample …" if "trial" in state.waiting else "not tried"
         return refused_lines(refusal, width) or [line(word(words, "muted"))]
-    found = trial.filters[step.index]
-    lines = _count_lines(found)
-    examples = [one for one in trial.dropped if one.filter == step.index]
+    return filter_lines(trial, step.index, width)
+
+
+def filter_lines(trial: Trial, index: int, width: int) -> list[Line]:
+    """Return what a filter did: how much of what came in went on, its rules, and documents that it dropped."""
+    lines = _count_lines(trial.filters[index])
+    examples = [one for one in trial.dropped if one.filter == index]
     if examples:
         lines += [line(), line(word("dropped, and why", "title"))]
         lines += [part for one in examples for part in _dropped_lines(one, width)]

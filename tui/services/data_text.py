@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.config.fields import Slot
 from tui.forms.form_state import FormState, shown_value, value_at
+from tui.services.data_answers import FilterCount
 from tui.services.data_draft import Step, inspect_topic, items, source_key
 from tui.services.data_state import DataState, StepRow
 from tui.services.safe_text import safe
@@ -83,12 +84,16 @@ def _filter_right(state: DataState, step: Step) -> list[Span]:
     trial = state.trial
     if trial is None or step.index >= len(trial.filters):
         return [word("… " if "trial" in state.waiting else "", "muted")]
-    found = trial.filters[step.index]
-    tone: Tone = "muted" if state.is_stale else "plain"
+    return count_spans(trial.filters[step.index], is_old=state.is_stale)
+
+
+def count_spans(found: FilterCount, *, is_old: bool = False) -> list[Span]:
+    """Return what a filter left and which share it took away."""
+    tone: Tone = "muted" if is_old else "plain"
     if not found.is_counted:
         return [word(" not tried ", "muted")]
     share = share_text(found.dropped, found.seen)
-    return [word(f" {count_text(found.kept)} ", tone), word(f"{share:>6} ", "muted" if state.is_stale else "warning")]
+    return [word(f" {count_text(found.kept)} ", tone), word(f"{share:>6} ", "muted" if is_old else "warning")]
 
 
 def share_text(dropped: int, seen: int) -> str:

@@ -10,7 +10,7 @@ from core.run.status import RunStatus
 from tui.services.run_list import is_live
 from tui.services.run_view import RunView
 from tui.services.safe_text import safe, size_words
-from tui.services.styled import Line, Span, line, word
+from tui.services.styled import Line, Span, line, word, wrapped
 from tui.services.words import count_text, duration_text, progress_bar, state_words, value_text
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def _progress_line(view: RunView, state: RunStatus | None, frame: Frame | None, 
         newest = next(reversed(view.progress.values()), None) if view.progress else None
         if newest is None:
             return line(word(f" {state.words if state else ''}", "muted"))
-        return line(word(" "), *_stage_spans(view, newest, max(6, width // 6)))
+        pace = word("" if newest.note.startswith("dropped") else f"  {newest.note.partition(';')[0]}", "muted")
+        return line(word(" "), *_stage_spans(view, newest, max(6, width // 6)), pace)
     share = step / view.steps if view.steps else 0.0
     spans = [
         word(f" step {step:,} / {view.steps:,}  "),
@@ -131,21 +132,40 @@ def ending_lines(view: RunView) -> list[Line]:
             return []
 
 
-def stage_lines(view: RunView, width: int) -> list[Line]:
-    """Return a line for each stage of work without steps."""
-    return [line(word(" "), *_stage_spans(view, progress, max(6, width // 6))) for progress in view.progress.values()]
+def stage_lines(view: RunView, width: int, height: int) -> list[Line]:
+    """Return the stages of work without steps, each with its note below it.
+
+    Where there is no room for all, the notes of earlier stages are left out, then the stages before the newest.
+    """
+    heads = [line(word(" "), *_stage_spans(view, one, max(6, width // 6))) for one in view.progress.values()]
+    notes = [_note_lines(one.note, width) for one in view.progress.values()]
+    if view.is_prepared:
+        heads.append(line(word(" ⏎", "accent"), word("  what each filter dropped, and why")))
+        notes.append([])
+    room = max(1, height) - len(heads)
+    lines: list[Line] = []
+    for head, note in zip(reversed(heads), reversed(notes), strict=True):
+        shown = note if len(note) <= room else note[: max(0, height - 1)] if not lines else []
+        room -= len(shown)
+        lines = [head, *shown, *lines]
+    return lines[-max(1, height) :]
+
+
+def _note_lines(note: str, width: int) -> list[Line]:
+    """Return what a stage says besides: its pace, then what was dropped by rule."""
+    parts = [safe(part) for part in note.split("; ") if part]
+    return [line(word("    "), (safe(one.left[0][0]), "muted")) for part in parts for one in wrapped(part, width - 5)]
 
 
 def _stage_spans(view: RunView, progress: Progress, width: int) -> list[Span]:
     name = word(f"{progress.stage:<18} ")
-    note = word(f"  {progress.note}" if progress.note else "", "muted")
     if not progress.total:
-        return [name, word(f"{count_text(progress.done)} {progress.unit}", "strong"), note]
+        return [name, word(f"{count_text(progress.done)} {progress.unit}", "strong")]
     share = progress.done / progress.total
     done = f"  {share:4.0%}  {count_text(progress.done)} of {count_text(progress.total)} {progress.unit}"
     left = view.stage_seconds_left(progress.stage)
     rest = word("" if left is None else f"  {duration_text(left)} left", "strong")
-    return [name, progress_bar(share, width), word(done), rest, note]
+    return [name, progress_bar(share, width), word(done), rest]
 
 
 def machine_lines(reading: MachineReading | None, width: int) -> list[Line]:

@@ -122,6 +122,11 @@ class RunView:
         return self.started.phase if self.started else ""
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether this is a preparation that came to its end, so that there is a report of what its filters did."""
+        return self.phase == "prepare" and isinstance(self.ended, Finished)
+
+    @property
     def steps(self) -> int | None:
         """How many steps are planned."""
         return self.started.steps if self.started else None

@@ -58,6 +58,8 @@ def advice_for(row: RunRow) -> SafeText:
             return safe("It is alive but makes no progress: ⏎ shows its log; S asks it to stop.")
         case "silent":
             return safe("Look on its own machine; from here one cannot tell whether it lives.")
+        case "finished" if row.phase == "prepare":
+            return safe("⏎ watches it; there, ⏎ again shows what each filter dropped, and why.")
         case _:
             return safe("")
 
