@@ -7,7 +7,7 @@ probabilities of the same pieces both give the same number.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class CausalScorer:
         self._reading = verify_reading(self._model, "auto")
         positions = getattr(self._model.config, "max_position_embeddings", None) or max_tokens
         self._max_tokens, self._batch_tokens = min(max_tokens, positions), batch_tokens
+        self.between: Callable[[], object] = lambda: None
+        """Called before each batch: a stop is raised here."""
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the perplexity of each text, (texts,); see `likelihoods`."""
@@ -101,6 +103,7 @@ class CausalScorer:
         """
         nats, tokens = np.zeros(len(texts)), np.zeros(len(texts), dtype=np.int64)
         for numbers, batch in self._batches(texts):
+            self.between()
             lengths = [length - 1 for length in batch.lengths]
             parts = torch.split(self._token_nats(batch), lengths)
             nats[numbers] = [part.sum(dtype=torch.float64).item() for part in parts]

@@ -11,7 +11,7 @@ from functools import partial
 from core.config.filters import PerplexityFilter
 from core.config.phases import PrepareConfig
 from core.data.cleaning.clean import Means
-from core.data.cleaning.decisions import Scorer
+from core.data.cleaning.scoring import Scorer
 from core.data.cluster import over_cluster
 from core.data.fingerprints import with_known_tokenizer
 from core.data.manifest import read_manifest
@@ -35,14 +35,16 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
         session.emit(Resumed(step=0, checkpoint="", notes=("goes on with the units that are not done yet",)))
     if not is_prepared(session.run.data):
         try:
+            work = Work(session.progress, lambda: session.leaving() is not None)
             with session.section("preparing"):
+                _check_models(config, session.run.home)
                 prepare(
                     with_known_tokenizer(config.data, session.run.home.fetched),
                     session.run.data,
                     seed=config.seed,
                     model_tokenizer=None,
-                    work=Work(session.progress, lambda: session.leaving() is not None),
-                    means=_means(config, session.run.home),
+                    work=work,
+                    means=_means(config, session.run.home, work),
                 )
         except PreparationStopped:
             reason = session.leaving() or "asked"
@@ -62,11 +64,22 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
     return "finished"
 
 
-def _means(config: PrepareConfig, home: Home) -> Means:
+def _check_models(config: PrepareConfig, home: Home) -> None:
+    """Find the models of the filters now, not when everything is read."""
+    for asked in config.data.filters:
+        if isinstance(asked, PerplexityFilter):
+            from core.evaluation.perplexity import model_folder
+
+            model_folder(asked.model, home)
+
+
+def _means(config: PrepareConfig, home: Home, work: Work) -> Means:
     def language_model(asked: PerplexityFilter) -> Scorer:
         from core.evaluation.perplexity import scorer_for  # torch, only where a filter needs it
 
-        return scorer_for(asked, home)
+        scorer = scorer_for(asked, home)
+        scorer.between = work.ask
+        return scorer
 
     if config.cluster is None:
         return Means(language_model, keeps_work=True)

@@ -14,9 +14,9 @@ from pydantic import Field, TypeAdapter
 
 from core.config.data import InstructionData, PreparableData, TextData
 from core.config.filters import NgramPerplexityFilter, PerplexityFilter
-from core.data.cleaning.decisions import Scorer
 from core.data.cleaning.plan import file_states
 from core.data.cleaning.report import DROPPED, read_report
+from core.data.cleaning.scoring import Scorer
 from core.data.cleaning.steps import text_of
 from core.data.cleaning.trial import Candidate, DroppedCandidate, Trials, take_sample
 from core.data.estimate import shares_of

@@ -18,7 +18,7 @@ import pytest
 
 from core.run.directory import Home, RunDirectory
 from core.run.records import read_exit
-from tests.training_runs import WORDS, events, finish, new_run, start, wait
+from tests.training_runs import WORDS, events, finish, new_run, start, wait, work
 
 
 def write_corpus(path: Path, *, size: int, seed: int = 3) -> Path:
@@ -63,6 +63,15 @@ def test_an_error_that_does_not_fit_the_log_keeps_its_exit_code(home: Home, tmp_
         )
     assert worker.returncode == 2
     assert events(run)[-1].type == "failed"
+
+
+def test_a_model_that_is_not_there_is_told_before_anything_is_read(home: Home, tmp_path: Path) -> None:
+    values = preset(write_corpus(tmp_path / "corpus.jsonl", size=1000))
+    values["data"]["filters"] = [{"kind": "perplexity", "model": "nobody", "percentile": 50}]
+    values["data"]["sources"] = values["data"]["sources"][:1]
+    run = new_run(home, values, "no-model")
+    assert work(run, 1) == 2
+    assert [event.type for event in events(run)] == ["started", "failed"]
 
 
 def digests(run: RunDirectory) -> dict[str, str]:

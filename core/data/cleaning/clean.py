@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.filters import NgramPerplexityFilter, PerplexityFilter
-from core.data.cleaning.decisions import Decision, Scorer, decide
+from core.data.cleaning.decisions import Decision, decide
 from core.data.cleaning.passes import folder_of, passes_of, run_unit
 from core.data.cleaning.plan import Plan, begin, file_states
 from core.data.cleaning.pool import Heard, OverUnits, over_units
@@ -20,6 +20,7 @@ from core.data.cleaning.report import (
     filter_reports,
     merge_dropped,
 )
+from core.data.cleaning.scoring import Scorer
 from core.data.cleaning.unit_files import Item, UnitFiles, UnitRecord, remove_leftovers
 from core.data.ngram_perplexity import NgramScorer
 from core.data.progress import Work

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from core.config.filters import (
@@ -20,20 +19,15 @@ from core.config.filters import (
     PerplexityFilter,
 )
 from core.data.cleaning.plan import read_plan
-from core.data.cleaning.steps import text_of
+from core.data.cleaning.scoring import Scorer, score_units
 from core.data.cleaning.unit_files import UnitFiles
 from core.data.construction import write_whole
 from core.data.duplicates import EXACT_WIDTH, first_of_group
 from core.data.filters.verdict import Dropped
-from core.data.formats import loaded
 from core.data.ngram_perplexity import threshold
 from core.data.progress import Work
 
-Scorer = Callable[[Sequence[str]], NDArray[np.float64]]
-"""Perplexities of some texts, NaN where a text has nothing to score. Shape: (texts,)."""
 Scorers = Callable[[PerplexityFilter | NgramPerplexityFilter], Scorer]
-
-_TEXTS_AT_ONCE = 256
 
 
 class _Record(BaseModel):
@@ -113,7 +107,7 @@ def decide(folder: Path, config: Filter, plan_folder: Path, scorers: Scorers, wo
             first = first_of_group(keys, columns=columns, total=offsets[-1], folder=folder / "grouping", width=width)
             first.rename(folder / "decision.values")
         case PerplexityFilter() | NgramPerplexityFilter():
-            _score(units, config, scorers, plan.data.kind == "text", work)
+            score_units(units, lambda: scorers(config), plan.data.kind == "text", work)
             limit = threshold(
                 [np.memmap(files.path("scores"), dtype="<f8", mode="r") for files in units if files.record().items],
                 maximum=config.max_perplexity,
@@ -131,30 +125,3 @@ def _join(paths: Sequence[Path], target: Path) -> None:
         for path in paths:
             with path.open("rb") as file:
                 shutil.copyfileobj(file, joined)
-
-
-def _score(
-    units: list[UnitFiles],
-    config: PerplexityFilter | NgramPerplexityFilter,
-    scorers: Scorers,
-    is_text: bool,
-    work: Work,
-) -> None:
-    scorer: Scorer | None = None
-    done = 0
-    total = sum(files.record().items for files in units)
-    for files in units:
-        count = files.record().items
-        if not files.path("scores").is_file():
-            scorer = scorer or scorers(config)
-            scores: list[NDArray[np.float64]] = []
-            texts: list[str] = []
-            for number, item in enumerate(files.items(), start=1):
-                texts.append(item.payload if is_text else text_of(loaded(item.payload)))
-                if len(texts) == _TEXTS_AT_ONCE or number == count:
-                    scores.append(scorer(texts))
-                    texts = []
-                    work.pulse("scoring", done + number, total, "documents")
-            write_whole(files.path("scores"), np.concatenate(scores).astype("<f8").tobytes() if scores else b"")
-        done += count
-    work.stage_ends("scoring", total, "documents")

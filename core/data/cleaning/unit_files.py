@@ -93,7 +93,7 @@ class UnitFiles:
             return Item(SPLITS[split], source, where, file.read(payload).decode())
 
 
-_ENDINGS = frozenset({".items", ".index", ".keys", ".dropped", ".json", ".scores"})
+_ENDINGS = frozenset({".items", ".index", ".keys", ".dropped", ".json", ".scores", ".scoring"})
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -131,6 +131,21 @@ def test_however_a_model_reads_the_values_are_the_same(save: Callable[..., Path]
     assert scorer(texts) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_stop_is_heard_between_batches(save: Callable[..., Path]) -> None:
+    scorer = CausalScorer(save(), batch_tokens=2)
+    heard = 0
+
+    def between() -> None:
+        nonlocal heard
+        heard += 1
+        if heard == 3:
+            raise KeyboardInterrupt
+
+    scorer.between = between
+    with pytest.raises(KeyboardInterrupt):
+        scorer(TEXTS * 9)
+
+
 def test_long_texts_are_cut(save: Callable[..., Path]) -> None:
     folder = save()
     long = " ".join(np.random.default_rng(0).choice(WORDS[3:], 50))

@@ -19,10 +19,11 @@ from core.config.filters import PerplexityFilter
 from core.data.cleaning import plan as plans
 from core.data.cleaning import pool
 from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
-from core.data.cleaning.decisions import Scorer, Scorers
+from core.data.cleaning.decisions import Scorers
 from core.data.cleaning.passes import passes_of
 from core.data.cleaning.plan import begin, make_plan
 from core.data.cleaning.report import FilterCounts, filter_reports
+from core.data.cleaning.scoring import Scorer
 from core.data.cleaning.trial import Trials, take_sample
 from core.data.fingerprints import cache_key
 from core.data.formats import loaded
@@ -214,6 +215,29 @@ def test_units_that_are_scored_are_not_scored_again(tmp_path: Path, monkeypatch:
         cleaned(data, tmp_path / "work", scorers)  # type: ignore[arg-type]
     found = cleaned(data, tmp_path / "work", scorers)  # type: ignore[arg-type]
     assert asked == [5, 5, 0, 5, 5]
+    assert texts_of(found) == texts_of(cleaned(data, tmp_path / "other", by_length))
+
+
+def test_a_unit_that_is_scored_in_part_goes_on_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.data.cleaning.scoring._TEXTS_AT_ONCE", 4)
+    path = write(tmp_path / "rows.jsonl", [sentence(n) for n in range(18)])
+    data = text_data(path, filters=[{"kind": "perplexity", "model": "m", "percentile": 50.0}])
+    asked: list[list[str]] = []
+
+    def scorers(config: PerplexityFilter) -> Scorer:
+        def score(texts: Sequence[str]) -> NDArray[np.float64]:
+            asked.append(list(texts))
+            if len(asked) == 3:
+                raise PreparationStopped
+            return by_length(config)(texts)
+
+        return score
+
+    with pytest.raises(PreparationStopped):
+        cleaned(data, tmp_path / "work", scorers)  # type: ignore[arg-type]
+    found = cleaned(data, tmp_path / "work", scorers)  # type: ignore[arg-type]
+    assert [len(texts) for texts in asked] == [4, 4, 4, 4, 4, 2]
+    assert asked[2] == asked[3]
     assert texts_of(found) == texts_of(cleaned(data, tmp_path / "other", by_length))
 
 
