@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +16,13 @@ from core.config.data import InstructionData, TextData, TrainedTokenizer
 from core.data.assembly import Assembly
 from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.plan import make_plan
-from core.data.cleaning.pool import Heard
+from core.data.cleaning.pool import Heard, apart
 from core.data.cleaning.report import REPORT
 from core.data.construction import AlreadyThereError, under_construction, write_whole
 from core.data.encoding import TOKENS, encode_unit, encoded_unit, remove_unfinished, tokens_folder
 from core.data.examples import stop_token_ids
 from core.data.faults import Faults
 from core.data.fingerprints import encoding_key, tokenizer_place
-from core.data.formats import loaded
 from core.data.manifest import (
     MANIFEST,
     TOKENIZER,
@@ -39,9 +37,10 @@ from core.data.progress import PreparationStopped, ProgressCallback, Work, silen
 from core.data.source_records import dropped_rows, source_records
 from core.data.splits import check_splits
 from core.data.tally import check_shares
-from core.data.templates import TemplateName, alpaca_prompt, resolve_template
+from core.data.templates import TemplateName, resolve_template
 from core.data.tokenize import TextTokenizer
-from core.data.tokenizer_files import copy_tokenizer, load_tokenizer, train_tokenizer
+from core.data.tokenizer_files import copy_tokenizer, load_tokenizer
+from core.data.tokenizer_training import train_on_split
 
 _WORK = "work"
 _ENCODING_KEY = ".encoding"
@@ -79,7 +78,7 @@ def prepare(
     """Make `folder` from the sources of `data`, or go on with what an earlier call did.
 
     `model_tokenizer` is the folder of the model's tokenizer, None where the model has none; `work` is asked
-    whether to stop about twenty times a second, except while tokens are merged (seconds).
+    whether to stop about twenty times a second, except while the tokens of a small text are merged.
 
     Raises: UsageError where something is not there; DataError where it cannot be used, or changed since an earlier
     call; StorageError where the disk is full; OutOfMemoryError; PreparationStopped when asked to.
@@ -165,24 +164,10 @@ class _Preparation:
             return
         limit = min(config.max_bytes, cleaned.train_bytes)
 
-        def texts() -> Iterator[str]:
-            done = 0
-            for item in cleaned.items():
-                if item.split != "train":
-                    continue
-                if done >= config.max_bytes:
-                    return
-                text = item.payload if isinstance(self._data, TextData) else _alpaca_text(item.payload)
-                yield text
-                done += len(text.encode())
-                self._work.pulse("training the tokenizer", done, limit, "bytes")
+        def pulse(heard: Heard) -> None:
+            self._work.pulse("training the tokenizer", min(sum(heard.open.values()), limit), limit, "bytes")
 
-        partial = self._folder / f".{TOKENIZER}"
-        shutil.rmtree(partial, ignore_errors=True)
-        train_tokenizer(
-            texts(), vocabulary_size=config.vocabulary_size, special_tokens=config.special_tokens, folder=partial
-        )
-        partial.rename(target)
+        apart(train_on_split, self._work_folder, limit, pulse)
         self._work.stage_ends("training the tokenizer", config.vocabulary_size, "tokens")
 
     def _encode(self, cleaned: Cleaned) -> None:
@@ -260,8 +245,3 @@ class _Tokens:
             self._total += sum(record.tokens for record in splits.values())
         self._seen = len(units)
         return self._total
-
-
-def _alpaca_text(payload: str) -> str:
-    question, *answers = [turn for turn in loaded(payload).turns if turn.role != "system"]
-    return alpaca_prompt(question.content, question.input) + "\n\n".join(turn.content for turn in answers)

@@ -67,6 +67,17 @@ def over_units(
     _in_processes(function, work, number, sorted(sizes, key=lambda unit: (-sizes[unit], unit)), pulse, processes)
 
 
+def apart(function: UnitWork, work: Path, size: int, pulse: Callable[[Heard], None]) -> None:
+    """Call `function` once, for `size` bytes; where these are many in a process of its own, which a stop ends at once.
+
+    Raises: as `over_units`.
+    """
+    if size < _SMALL_BYTES:
+        _here(function, work, 0, 0, Heard(), pulse)
+    else:
+        _in_processes(function, work, 0, [0], pulse, 1)
+
+
 def _here(
     function: UnitWork, work: Path, number: int, unit: int, heard: Heard, pulse: Callable[[Heard], None]
 ) -> None:
