@@ -30,6 +30,9 @@ _FILTERS: Place = ("data", "filters")
 _TOKENS = ("tokenizer", "template", "max_tokens", "pack", "attend_across_documents")
 
 
+_GREATEST_NUDGED = 1e15
+
+
 @dataclass(frozen=True)
 class Step:
     """A line of the pipeline; `index` counts among the sources or filters, `place` is where its fields stand."""
@@ -174,7 +177,12 @@ def placed_source(item: object, folder: Path) -> dict[str, Any] | None:
 
 
 def nudged(value: float, by: int) -> float:
-    """Return a number one step up or down: a tenth of its power of ten, so 0.12 → 0.13, 250 → 260, 1 → 1.1 or 2."""
+    """Return a number one step up or down: a tenth of its power of ten, so 0.12 → 0.13, 250 → 260, 1 → 1.1 or 2.
+
+    What is not finite, or beyond 1e15, stays as it is.
+    """
+    if not -_GREATEST_NUDGED < value < _GREATEST_NUDGED:  # nor NaN
+        return value
     size = 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 0.1
     if isinstance(value, int):
         return value + by * max(1, round(size))

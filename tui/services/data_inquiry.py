@@ -69,8 +69,11 @@ class DataInquiry:
             state.is_stale = state.trial is not None
             if not state.form.problem_count:  # those stand beside their fields
                 state.refusals["trial"] = state.refusals["preview"] = Refusal(error.message, error.hint)
+                self._asked = {}  # all of it is asked again once the path is there
             return
         before, self._asked = self._asked, data
+        if before != data:
+            self._forget("tokens")
         if any(before.get(name) != data.get(name) for name in _READING):
             state.forget_sample()
             self._ask("preview", {"verb": "preview", "data": data, "start": 0, "rows": PREVIEW_ROWS})
@@ -129,6 +132,11 @@ class DataInquiry:
         self.state.waiting.add(topic)
         self._keys[topic] = self._questions.ask(topic, question)
 
+    def _forget(self, topic: str) -> None:
+        """Take no answer about a topic any more: it would be about an older draft."""
+        self._keys.pop(topic, None)
+        self.state.waiting.discard(topic)
+
     def take(self, message: DataAnswered | DataRefused | DataProgress) -> bool:
         """Take an answer into the state; False where it is about a question that has been replaced."""
         state = self.state
@@ -140,7 +148,7 @@ class DataInquiry:
         state.waiting.discard(message.topic)
         state.progress = None
         if message.topic == "trial":
-            state.is_stale = False
+            state.is_stale = state.form is not None and bool(state.form.problem_count)
         if isinstance(message, DataRefused):
             state.refusals[message.topic] = Refusal(message.message, message.hint)
             self._after_first_look(None)

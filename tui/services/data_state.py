@@ -69,6 +69,7 @@ class DataState:
     def move_row(self, by: int) -> None:
         """Look at another row; the one behind the last that is known is asked for."""
         last = len(self.preview) if self.preview_total is None else self.preview_total - 1
+        self.refusals.pop("tokens", None)  # that was about another row
         self.row = max(0, min(last, len(self.preview), self.row + by))
 
     def turn_view(self) -> None:

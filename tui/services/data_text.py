@@ -34,8 +34,8 @@ def _step_line(state: DataState, form: FormState, step: Step, is_wide: bool) -> 
         case "add_source":
             return line(word(" + add a source… ", "muted"), word("n", "accent"))
         case "filter":
-            kind = shown_value(value_at(form.draft.values, (*step.place, "kind"))).replace("_", " ")
-            return line(mark, word(f"{step.index + 1} {kind}", "strong"), right=_filter_right(state, step))
+            name = f"{step.index + 1} {filter_name(form, step)}"
+            return line(mark, word(name, "strong"), right=_filter_right(state, step))
         case "add_filter":
             return line(word(" + add a filter…", "muted"))
         case "tokens":
@@ -63,6 +63,12 @@ def source_name(form: FormState, step: Step) -> str:
         return "(no path)"
     key = str(item.get("path") or item.get("name") or item.get("kind") or "")
     return Path(key).name or key or "(no path)"
+
+
+def filter_name(form: FormState, step: Step) -> str:
+    """Return a filter's kind in words; a preset that somebody wrote may have anything in its place."""
+    kind = value_at(form.draft.values, (*step.place, "kind"))
+    return kind.replace("_", " ") if isinstance(kind, str) and kind else "(no kind)"
 
 
 def _source_right(state: DataState, form: FormState, step: Step, is_wide: bool) -> list[Span]:
@@ -162,8 +168,8 @@ def figures(state: DataState) -> list[Span]:
     if state.trial is None:
         return []
     which = "" if state.trial.is_all else " of a sample"
-    if not state.trial.rows and state.trial.bad_rows:
-        return [word(f"no documents, {count_text(state.trial.bad_rows)} bad rows", "bad")]
+    if not state.trial.rows and (count := state.trial.bad_rows):
+        return [word(f"no documents, {count_text(count)} bad row{'s' if count != 1 else ''}", "bad")]
     return [word(f"{count_text(state.trial.kept)} of {count_text(state.trial.rows)} kept{which}", "good")]
 
 
@@ -186,7 +192,7 @@ def row_title(state: DataState, row: StepRow) -> str:
         case "source":
             return source_name(form, row.step)
         case "filter":
-            return shown_value(value_at(form.draft.values, (*row.step.place, "kind"))).replace("_", " ")
+            return filter_name(form, row.step)
         case "add_source":
             return "add a source"
         case "add_filter":

@@ -5,16 +5,28 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
+from core.config.drafts import set_value
+from core.config.yaml_text import Value
 from tui.services.data_answers import DroppedRow, FilterCount, PreviewRow, Trial
 from tui.services.data_detail import detail_lines
 from tui.services.data_draft import Step, add, new_form
 from tui.services.data_sample import text_lines
 from tui.services.data_state import DataState, StepRow
+from tui.services.data_text import pipeline_lines, row_title
 from tui.services.styled import Line
 
 
 def text(lines: list[Line]) -> list[str]:
     return ["".join(part.text for part, _ in one.left) for one in lines]
+
+
+@pytest.mark.parametrize("item", [1, None, {}, {"kind": 3}, {"kind": ""}, []])
+def test_a_filter_of_a_preset_that_is_none_is_still_a_line(item: Value) -> None:
+    form = new_form("a.txt")
+    form.change(set_value(form.draft, ("data", "filters"), [item]))
+    state = DataState(form=form)
+    assert "!1 (no kind)" in text(pipeline_lines(state, is_wide=False))
+    assert row_title(state, StepRow(Step("filter", 0, ("data", "filters", 0)))) == "(no kind)"
 
 
 def tried(dropped: DroppedRow) -> DataState:

@@ -114,3 +114,9 @@ def test_a_name_for_the_run_comes_from_the_path(path: str, stem: str) -> None:
 def test_a_number_is_nudged_by_a_tenth_of_its_size(value: float, up: float, down: float) -> None:
     assert (nudged(value, 1), nudged(value, -1)) == (up, down)
     assert type(nudged(value, 1)) is type(value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), 10**400, 1e300])
+def test_what_is_beyond_all_bounds_is_not_nudged(value: float) -> None:
+    assert nudged(value, 1) == value
+    assert nudged(float("nan"), 1) != nudged(float("nan"), 1)
