@@ -122,7 +122,8 @@ def too_many_bad_rows(tallies: list[Tally], *, bad: int, rows: int, max_share: f
 def check_shares(tallies: list[Tally], max_share: float) -> None:
     """Raise DataError where the share of bad rows over all sources is above `max_share`, or a source gave nothing."""
     bad = sum(tally.bad.total() for tally in tallies)
-    rows = sum(max(tally.rows - tally.empty, 0) for tally in tallies)
+    # A row such as a tree of messages may give several documents, each of which may turn out bad.
+    rows = sum(max(tally.rows - tally.empty, tally.documents + tally.bad.total(), 0) for tally in tallies)
     if bad > max_share * rows:
         raise too_many_bad_rows(tallies, bad=bad, rows=rows, max_share=max_share)
     for tally in tallies:

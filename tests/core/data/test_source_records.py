@@ -16,6 +16,7 @@ from core.data.cleaning.plan import make_plan
 from core.data.cleaning.report import read_report
 from core.data.prepare import PreparationStopped, Prepared, prepare
 from core.data.progress import Work, silent
+from core.data.tally import Tally, check_shares
 from core.errors import DataError, UsageError
 
 RUN = Means(keeps_work=True)
@@ -115,3 +116,12 @@ def test_a_changed_setting_is_named_with_what_it_was(corpus: Path, tmp_path: Pat
     )
     with pytest.raises(DataError, match=words):
         make(tmp_path / "data", {**source, "document": "line"}, filters=filters)
+
+
+def test_the_share_of_bad_ones_is_of_what_rows_gave_where_that_is_more() -> None:
+    """Two trees of messages gave ten conversations, of which four could not be encoded."""
+    tally = Tally("trees", 0.5, rows=2, documents=10)
+    tally.drop({"bad": {"template": 4}, "errors": []})
+    check_shares([tally], 0.4)
+    with pytest.raises(DataError, match=r"4 of 10 rows \(40 %\) cannot be used"):
+        check_shares([tally], 0.3)
