@@ -181,7 +181,7 @@ class MonitorScreen(Screen[None]):
         picked = self.pages.picked_name(self._names())
         has_rows = watched is not None and watched.frame is not None and watched.frame.step > 0
         has_stages = watched is None or (not has_rows and bool(watched.view.progress or not shown))
-        ending = ending_lines(watched.view) if watched is not None else []
+        ending = ending_lines(watched.view, self.room.body_width) if watched is not None else []
         parts = self.room.parts(shown=len(shown), has_stages=has_stages, has_ending=bool(ending))
         for name, is_shown in parts.items():
             self.query_one(f"#{name}").display = is_shown

@@ -33,6 +33,11 @@ class Room:
             return 1
         return 1 + min(CHARTS - 1, (self.width - _SIDE_COLUMNS) // _SMALL_COLUMNS)
 
+    @property
+    def body_width(self) -> int:
+        """The columns beside the run's facts, or all where those have no room."""
+        return self.width - (_SIDE_COLUMNS if self.width >= 100 and not self.is_full else 0)
+
     def parts(self, *, shown: int, has_stages: bool, has_ending: bool) -> dict[str, bool]:
         """Return which parts are displayed; `shown` charts are to be drawn unless stages stand in their place."""
         is_wide, has_log = self.width >= 100, self.height >= 20 and self.width >= 60

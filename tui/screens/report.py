@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DROPPED = 1_000
 """Documents that are asked for, about as many of each rule."""
 _HINTS = [
-    Hint("↑↓", "filter", ""), Hint("tab", "its documents", "screen.focus_next"), Hint("esc", "back", "screen.leave"),
+    Hint("↑↓", "filter", ""), Hint("tab", "its documents", "app.focus_next"), Hint("esc", "back", "screen.leave"),
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ class ReportScreen(ModalScreen[None]):
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "back", show=False, id="report.back", tooltip="Back to the monitor"),
-        Binding("tab", "focus_next", "pane", show=False, id="report.pane", tooltip="Go to the documents, and back"),
+        Binding("tab", "app.focus_next", "pane", show=False, id="report.pane", tooltip="Go to the documents, and back"),
     ]
 
     def __init__(self, run: RunDirectory) -> None:

@@ -10,7 +10,7 @@ from core.run.status import RunStatus
 from tui.services.run_list import is_live
 from tui.services.run_view import RunView
 from tui.services.safe_text import safe, size_words
-from tui.services.styled import Line, Span, line, word, wrapped
+from tui.services.styled import Line, Span, Tone, line, word, wrapped
 from tui.services.words import count_text, duration_text, progress_bar, state_words, value_text
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _progress_line(view: RunView, state: RunStatus | None, frame: Frame | None, 
         newest = next(reversed(view.progress.values()), None) if view.progress else None
         if newest is None:
             return line(word(f" {state.words if state else ''}", "muted"))
-        pace = word("" if newest.note.startswith("dropped") else f"  {newest.note.partition(';')[0]}", "muted")
+        pace = word("" if view.ended is not None else f"  {newest.note.partition(';')[0]}", "muted")
         return line(word(" "), *_stage_spans(view, newest, max(6, width // 6)), pace)
     share = step / view.steps if view.steps else 0.0
     spans = [
@@ -116,20 +116,26 @@ def fact_lines(view: RunView, state: RunStatus | None) -> list[Line]:
     return lines
 
 
-def ending_lines(view: RunView) -> list[Line]:
-    """Return what a person must know of a run that ended badly, and what to do; [] where it did not."""
+def ending_lines(view: RunView, width: int) -> list[Line]:
+    """Return what a person must know of a run that ended badly, and what to do; [] where it did not.
+
+    Message and hint are broken to `width` cells and take at most four lines each.
+    """
     match view.ended:
         case Failed(message=message, hint=hint, exit_code=code):
-            lines = [
-                line(
-                    word(f" failed with code {code}: ", "bad"), word(message.strip().splitlines()[0] if message else "")
-                )
-            ]
-            return lines + ([line(word(f" {part}", "accent")) for part in hint.splitlines()[:2]] if hint else [])
+            head = f"failed with code {code}:"
+            first = next(iter(message.strip().splitlines()), "")
+            lines = _indented(f"{head} {first}", width, "plain")
+            lines[0] = line(word(f" {head}", "bad"), word(lines[0].left[1][0].text.removeprefix(head)))
+            return lines + [part for one in hint.splitlines()[:2] for part in _indented(one, width, "accent")]
         case Stopped(message=message) if message:
-            return [line(word(f" {message}", "warning"))]
+            return _indented(message, width, "warning")
         case _:
             return []
+
+
+def _indented(text: str, width: int, tone: Tone) -> list[Line]:
+    return [line(word(" "), *one.left) for one in wrapped(safe(text, limit=1_000), max(20, width - 2), tone)[:4]]
 
 
 def stage_lines(view: RunView, width: int, height: int) -> list[Line]:

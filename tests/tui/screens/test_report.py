@@ -11,7 +11,7 @@ import pytest
 from core.data.cleaning.report import FilterCounts, FilterReport, Report, SourceCounts
 from core.data.formats.conversation import Conversation, Turn
 from core.run.directory import Home, RunDirectory
-from core.run.events import Finished, Progress, Started
+from core.run.events import Failed, Finished, Progress, Started
 from tests.tui.driving import console, screen_text, until
 from tests.tui.runs_made_by_code import RunMade, preparing_run
 from tui.screens.monitor import MonitorScreen
@@ -69,6 +69,12 @@ async def test_enter_on_a_finished_preparation_shows_what_filters_dropped(home: 
         await pilot.press("j")
         await pilot.pause()
         assert "✗ duplicate as chats.jsonl:1" in screen_text(app)
+        await pilot.press("tab", "k")  # in the documents now
+        await pilot.pause()
+        assert "✗ duplicate as chats.jsonl:1" in screen_text(app)
+        await pilot.press("tab", "k")
+        await pilot.pause()
+        assert "✗ too short" in screen_text(app)
         await pilot.press("escape")
         await pilot.pause()
         assert isinstance(app.screen, MonitorScreen)
@@ -118,6 +124,21 @@ async def test_counts_by_rule_can_be_read_in_a_small_terminal(home: Home, size: 
         text = " ".join(screen_text(app).split())
         for words in ("455,000 documents, 6,961/s", "truncated 12,345", "length.too_short 77"):
             assert words in text
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 16)])
+async def test_why_a_preparation_failed_is_said_to_its_end(home: Home, size: tuple[int, int]) -> None:
+    made = RunMade(home, "prepare")
+    made.event(Started(phase="prepare"))
+    message = "expected documents that stay, found none: the filters dropped all of 150,000 documents"
+    hint = "Loosen the filters in a new run; a command tries them on a sample first."
+    made.event(Failed(exit_code=5, message=message, hint=hint))
+    made.ended(5)
+    app = console(home)
+    async with app.run_test(size=size):
+        app.watch_run(made.run)
+        await until(lambda: message in " ".join(screen_text(app).split()))
+        assert hint in " ".join(screen_text(app).split())
 
 
 def test_a_file_of_dropped_rows_stays_readable_where_a_document_looks_like_a_conversation(tmp_path: Path) -> None:
