@@ -101,7 +101,8 @@ class InstructionData(Section):
     """Faults in the tokens that stop the run unless they are accepted by name. dropped_answers: rows whose response
     alone is longer than max_tokens are left out and counted; cut_answers: such responses are cut at their end."""
     held_out_fraction: float = Field(default=0.02, ge=0, le=0.5)
-    """Share of the rows kept out of training for evaluation, chosen by the hash of seed and row."""
+    """Share of the rows kept out of training for evaluation, chosen by the hash of seed and first question, so that
+    all answers to a question stay on one side."""
     max_bad_rows: float = Field(default=0.01, ge=0, le=1)
     """Largest share of rows that may be unreadable, empty or over-long; more is an error."""
 

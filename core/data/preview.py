@@ -6,16 +6,17 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, assert_never
 
-from core.config.data import InstructionData, RowFormat, TextData
-from core.config.sources import CodeSource, Columns, FilesSource, PathSource, Source, StandardLibrarySource
-from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical, detect
+from core.config.data import InstructionData, TextData
+from core.config.sources import PathSource, Source
+from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical
 from core.data.inspection import ROW_CONTAINERS
 from core.data.path_files import list_files
+from core.data.row_formats import columns_of, row_formats
 from core.data.rows import Row
-from core.data.sources import describe, documents, records, rows
+from core.data.sources import describe, documents, records, rows, units_of
 from core.data.tally import RowError, Tally
 from core.data.text_columns import text_of
 
@@ -98,15 +99,6 @@ def preview(data: TextData | InstructionData, *, start: int, count: int) -> Prev
     )
 
 
-def columns_of(source: Source) -> Columns:
-    """Return which column of a source holds what; those without columns have none to name."""
-    match source:
-        case CodeSource() | StandardLibrarySource() | FilesSource():
-            return Columns()
-        case _:
-            return source.columns
-
-
 class _Reading:
     def __init__(self, data: TextData | InstructionData) -> None:
         self._data = data
@@ -119,24 +111,19 @@ class _Reading:
         for index, source in enumerate(self._data.sources):
             tally = Tally(describe(source, index), self._data.max_bad_rows)
             self.tallies.append(tally)
-            for place, says in self._said(source, tally):
+            for place, says in self._said(index, source, tally):
                 self.given += 1
                 yield PreviewRow(self.given - 1, index, place, says)
 
-    def _said(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Canonical | Row]]:
+    def _said(self, index: int, source: Source, tally: Tally) -> Iterator[tuple[str, str | Canonical | Row]]:
         if isinstance(self._data, TextData):
             yield from self._documents(source, tally)
             return
-        stream = rows(source, tally)
-        first = list(islice(stream, ROWS_TO_DETECT))
-        if not first:
-            tally.check()
-        shape: RowFormat = (
-            detect(first, columns_of(source), tally.source) if self._data.format == "auto" else self._data.format
-        )
-        self.formats.append(shape)
-        yield from canonical(chain(first, stream), shape, columns_of(source), tally)
-
+        shapes = row_formats(self._data, index)
+        self.formats.append(", ".join(dict.fromkeys(shapes.values())))
+        for unit in units_of(source, index):
+            if (shape := shapes.get(unit.file)) is not None:
+                yield from canonical(rows(source, tally, unit), shape, columns_of(source), tally)
 
     def _documents(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Row]]:
         stated = columns_of(source).text

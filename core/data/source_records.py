@@ -20,7 +20,7 @@ def source_records(cleaned: Cleaned, given: Mapping[Split, Sequence[tuple[int, i
     return [
         SourceRecord(
             source=tally.source,
-            format=plan.formats[number] or "",
+            format=plan.formats[number],
             rows=tally.rows,
             documents=tally.documents,
             text_bytes=tally.text_bytes,

@@ -21,7 +21,7 @@ from core.data.cleaning.report import (
     merge_dropped,
 )
 from core.data.cleaning.scoring import Scorer
-from core.data.cleaning.unit_files import Item, UnitFiles, UnitRecord, remove_leftovers
+from core.data.cleaning.unit_files import Item, UnitFiles, UnitRecord, forget_items, remove_leftovers
 from core.data.ngram_perplexity import NgramScorer
 from core.data.progress import Work
 from core.data.tally import Tally, check_shares
@@ -104,6 +104,8 @@ class _Cleaning:
             place = folder_of(self._folder, number)
             place.mkdir(exist_ok=True)
             self._pass(number)
+            if number:
+                forget_items(folder_of(self._folder, number - 1))
             if number == 0:
                 self._check_sources(place)
             if one.over_all is not None:
@@ -157,7 +159,7 @@ class _Cleaning:
         sources = [
             SourceCounts(
                 source=tally.source,
-                format=shape or "",
+                format=shape,
                 rows=tally.rows,
                 documents=tally.documents,
                 empty=tally.empty,

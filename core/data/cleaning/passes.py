@@ -24,14 +24,14 @@ from core.config.filters import (
     PerplexityFilter,
 )
 from core.data.cleaning.decisions import Decision
-from core.data.cleaning.plan import Plan, columns_of, read_plan
+from core.data.cleaning.plan import Plan, read_plan
 from core.data.cleaning.report import FilterCounts
-from core.data.cleaning.steps import Step, Value, keys_of, payload_of, step_of
+from core.data.cleaning.steps import Step, Value, keys_of, payload_of, question_of, step_of
 from core.data.cleaning.unit_files import Item, UnitFiles, UnitWriter
 from core.data.filters.verdict import Dropped
-from core.data.formats import conversations, loaded
-from core.data.rows import Row
-from core.data.sources import documents, rows
+from core.data.formats import loaded
+from core.data.row_formats import unit_conversations
+from core.data.sources import documents
 from core.data.splits import is_held_out
 from core.data.tally import Tally
 
@@ -143,26 +143,19 @@ def _pass_on(plan: Plan, chain: _Chain, item: Item, counts: dict[int, FilterCoun
             found.change(changes)
     payload = payload_of(value) if is_changed else item.payload
     keys = chain.keys(value) if chain.keys is not None else None
-    writer.add(_item(plan, item.source, item.place, payload), keys)
-
-
-def _item(plan: Plan, source: int, place: str, payload: str) -> Item:
-    held_out = is_held_out(payload, seed=plan.seed, fraction=plan.data.held_out_fraction)
-    return Item("held_out" if held_out else "train", source, place, payload)
+    held_out = is_held_out(question_of(value), seed=plan.seed, fraction=plan.data.held_out_fraction)
+    writer.add(Item("held_out" if held_out else "train", item.source, item.place, payload), keys)
 
 
 def _read(plan: Plan, number: int, tally: Tally) -> Iterator[Item]:
-    for unit in plan.units[number].units():
+    for unit, shape in plan.units[number].units():
         source = plan.data.sources[unit.source]
         match plan.data:
             case TextData():
                 for document in documents(source, tally, unit):
                     yield Item("train", unit.source, document.place, document.text)
             case InstructionData():
-                shape = plan.formats[unit.source]
-                assert shape is not None
-                stream = _heard(rows(source, tally, unit), tally)
-                for place, conversation in conversations(stream, shape, columns_of(source), tally):
+                for place, conversation in unit_conversations(source, unit, shape, tally):
                     payload = conversation.dumped()
                     tally.documents += 1
                     tally.text_bytes += len(payload.encode())
@@ -171,12 +164,6 @@ def _read(plan: Plan, number: int, tally: Tally) -> Iterator[Item]:
 
 def _tell(heard: Heard, tally: Tally) -> None:
     heard(tally.documents)
-
-
-def _heard(stream: Iterator[Row], tally: Tally) -> Iterator[Row]:
-    for row in stream:
-        tally.on_row()
-        yield row
 
 
 def _kept(

@@ -6,24 +6,24 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config.data import InstructionData, RowFormat, TextData
-from core.config.sources import Columns, Source
+from core.config.sources import Source
 from core.data.construction import KeptWorkError, write_whole
 from core.data.fingerprints import filter_file_records, library_versions, source_file_records
-from core.data.formats import detect, needs_whole_files
+from core.data.formats import needs_whole_files
 from core.data.manifest import FileName, SourceFileRecord
 from core.data.progress import Work
-from core.data.sources import Unit, describe, rows, source_files, units_of
+from core.data.row_formats import row_formats
+from core.data.sources import Unit, describe, source_files, units_of
 from core.data.tally import Tally
 from core.errors import DataError
 
-VERSION = 2
+VERSION = 3
 _LAYOUT = {"pack", "attend_across_documents"}
 """Fields of the data that say how prepared tokens are laid into batches."""
 _LATER = _LAYOUT | {"mix", "max_bad_rows", "max_unlabelled_rows", "accept", "tokenizer", "template", "max_tokens"}
@@ -33,7 +33,6 @@ UNIT_BYTES = (16 * 2**20, 256 * 2**20)
 UNITS = 4096
 GROUP_PARTS = 4096
 """Files of a unit, at most."""
-_ROWS_TO_DETECT = 100
 _CHANGES_SHOWN = 10
 _CHARACTERS_SHOWN = 200
 
@@ -56,6 +55,8 @@ class Part(_Record):
     file: FileName
     start: int
     stop: int | None
+    format: RowFormat | None
+    """What its rows look like; None for documents, and for a file without rows."""
 
 
 class PlannedUnit(_Record):
@@ -65,10 +66,10 @@ class PlannedUnit(_Record):
     parts: list[Part]
     bytes: int
 
-    def units(self) -> Iterator[Unit]:
-        """Yield the parts as readers take them."""
+    def units(self) -> Iterator[tuple[Unit, RowFormat | None]]:
+        """Yield the parts as readers take them, each with what its rows look like."""
         for part in self.parts:
-            yield Unit(self.source, part.file, part.start, part.stop)
+            yield Unit(self.source, part.file, part.start, part.stop), part.format
 
 
 class Plan(_Record):
@@ -77,8 +78,8 @@ class Plan(_Record):
     version: int
     seed: int
     data: Annotated[TextData | InstructionData, Field(discriminator="kind")]
-    formats: list[RowFormat | None]
-    """What the rows of each source look like; None for documents."""
+    formats: list[str]
+    """What the rows of each source look like, several where its files differ; "" for documents."""
     files: list[list[SourceFileRecord]]
     """The files of each source and what told their content."""
     filter_files: list[list[SourceFileRecord]]
@@ -105,19 +106,22 @@ def make_plan(data: TextData | InstructionData, seed: int, work: Work) -> Plan:
     Raises: UsageError, DataError where a source is not there or of no known format; PreparationStopped.
     """
     states = file_states(data.sources)
-    formats = [_format(data, source, number) for number, source in enumerate(data.sources)]
+    sources = range(len(data.sources))
+    formats = [row_formats(data, number) if isinstance(data, InstructionData) else {} for number in sources]
     least, most = UNIT_BYTES
     size = min(most, max(least, sum(state.bytes for state in states) // UNITS))
     units = [
         unit
-        for number, (source, shape) in enumerate(zip(data.sources, formats, strict=True))
-        for unit in _grouped(number, units_of(source, number, split_bytes=_split_bytes(shape, size)), size)
+        for number, shapes in zip(sources, formats, strict=True)
+        for unit in _grouped(
+            units_of(data.sources[number], number, split_bytes=_split_bytes(shapes, size)), shapes, size
+        )
     ]
     return Plan(
         version=VERSION,
         seed=seed,
         data=data,
-        formats=formats,
+        formats=[", ".join(dict.fromkeys(shapes.values())) for shapes in formats],
         files=[source_file_records(source, work) for source in data.sources],
         filter_files=filter_file_records(data, work),
         libraries=library_versions(),
@@ -133,11 +137,6 @@ def file_states(sources: list[Source]) -> list[FileState]:
         FileState(path=str(path), bytes=(status := path.stat()).st_size, modified_ns=status.st_mtime_ns)
         for path in paths
     ]
-
-
-def columns_of(source: Source) -> Columns:
-    """Return which column of a source holds what."""
-    return getattr(source, "columns", Columns())
 
 
 def begin(folder: Path, plan: Plan) -> None:
@@ -171,37 +170,25 @@ def read_plan(folder: Path) -> Plan:
         ) from error
 
 
-def _format(data: TextData | InstructionData, source: Source, number: int) -> RowFormat | None:
-    if isinstance(data, TextData):
-        return None
-    if data.format != "auto":
-        return data.format
-    tally = Tally(describe(source, number), data.max_bad_rows)
-    first = list(islice(rows(source, tally), _ROWS_TO_DETECT))
-    if not first:
-        tally.check()
-    return detect(first, columns_of(source), tally.source)
-
-
-def _grouped(source: int, units: list[Unit], most: int) -> Iterator[PlannedUnit]:
+def _grouped(units: list[Unit], shapes: dict[str, RowFormat], most: int) -> Iterator[PlannedUnit]:
     """Yield small units of a source together, since each costs files on the disk; the order stays."""
     group: list[Part] = []
     total = 0
     for unit in units:
-        part = Part(file=unit.file, start=unit.start, stop=unit.stop)
+        part = Part(file=unit.file, start=unit.start, stop=unit.stop, format=shapes.get(unit.file))
         size = unit.bytes
         if group and (total + size > most or len(group) == GROUP_PARTS):
-            yield PlannedUnit(source=source, parts=group, bytes=total)
+            yield PlannedUnit(source=unit.source, parts=group, bytes=total)
             group, total = [], 0
         group.append(part)
         total += size
     if group:
-        yield PlannedUnit(source=source, parts=group, bytes=total)
+        yield PlannedUnit(source=units[0].source, parts=group, bytes=total)
 
 
-def _split_bytes(shape: RowFormat | None, size: int) -> int | None:
+def _split_bytes(shapes: dict[str, RowFormat], size: int) -> int | None:
     """Return how large a unit may be; None where a conversation reaches over the rows of a whole file."""
-    return None if shape is not None and needs_whole_files(shape) else size
+    return None if any(map(needs_whole_files, shapes.values())) else size
 
 
 def _content(plan: Plan, without: set[str]) -> dict[str, Any]:

@@ -75,6 +75,18 @@ def payload_of(value: Value) -> str:
     return value if isinstance(value, str) else value.dumped()
 
 
+def question_of(value: Value) -> str:
+    """Return what decides about the split: a text, or a conversation's first question.
+
+    The conversations of one tree, and several answers to one question, then stay on one side: what is held out was
+    not trained in another row.
+    """
+    if isinstance(value, str):
+        return value
+    first = next(turn for turn in value.turns if turn.role == "user")
+    return f"{first.content}\n{first.input}" if first.input else first.content
+
+
 def _part(value: Value, part: str) -> str:
     if isinstance(value, str):
         return value

@@ -24,17 +24,15 @@ from core.config.filters import (
 )
 from core.data.cleaning.decisions import Scorers
 from core.data.cleaning.passes import CorpusFilter
-from core.data.cleaning.plan import columns_of
 from core.data.cleaning.report import FilterCounts, FilterReport, filter_reports
 from core.data.cleaning.steps import Step, StepResult, Value, keys_of, step_of, text_of
 from core.data.duplicates import EXACT_WIDTH, NO_MATCH
 from core.data.filters.verdict import Dropped
-from core.data.formats import conversations, detect
 from core.data.ngram_perplexity import threshold
-from core.data.sources import describe, documents, rows
+from core.data.row_formats import row_formats, unit_conversations
+from core.data.sources import describe, documents, units_of
 from core.data.tally import Tally
 
-_ROWS_TO_DETECT = 100
 _STEPS_KEPT = 64
 
 
@@ -110,10 +108,13 @@ def _stream(data: TextData | InstructionData, number: int, tally: Tally) -> tupl
     source = data.sources[number]
     if isinstance(data, TextData):
         return "", (Candidate(number, found.place, found.text) for found in documents(source, tally))
-    first = list(islice(rows(source, Tally(tally.source, 1.0)), _ROWS_TO_DETECT))
-    shape = data.format if data.format != "auto" else detect(first, columns_of(source), tally.source)
-    stream = conversations(rows(source, tally), shape, columns_of(source), tally)
-    return shape, (Candidate(number, place, conversation) for place, conversation in stream)
+    shapes = row_formats(data, number)
+    stream = (
+        Candidate(number, place, conversation)
+        for unit in units_of(source, number)
+        for place, conversation in unit_conversations(source, unit, shapes.get(unit.file), tally)
+    )
+    return ", ".join(dict.fromkeys(shapes.values())), stream
 
 
 @dataclass

@@ -107,6 +107,13 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def forget_items(folder: Path) -> None:
+    """Give the space back of a pass whose items the next pass has read; what is counted and dropped stays."""
+    for path in folder.iterdir():
+        if path.suffix in (".items", ".index", ".keys", ".scores"):
+            path.unlink(missing_ok=True)
+
+
 class UnitWriter:
     """Writes the files of one unit under other names; `close` gives them their own."""
 

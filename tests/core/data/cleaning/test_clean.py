@@ -98,6 +98,8 @@ def test_each_filter_sees_what_the_one_before_kept_and_everything_is_accounted_f
     ]
     assert sum(counts[3].changed.values()) == 1
     assert (found.report.documents, found.report.kept) == (30, 26)
+    left = [path.parent.name for path in (tmp_path / "work").rglob("*.items")]
+    assert left == ["pass-2"]  # the items of passes that were read on give their space back
     assert found.report.sources[0].kept == 26
     kept = texts_of(found)
     expected = [text for number, text in enumerate(texts) if number not in (3, 7, 9, 12)]
@@ -165,6 +167,41 @@ def test_a_conversation_is_judged_as_a_whole_and_masked_turn_by_turn(tmp_path: P
     assert question.content.startswith("Write to ")
     assert sum(found.report.filters[1].counts.changed.values()) == 3
     assert found.report.filters[0].counts.dropped == {"length.too_short": 1}
+
+
+def instructions(path: Path, **fields: Any) -> InstructionData:
+    sources = [{"kind": "path", "path": str(path)}]
+    return InstructionData.model_validate_json(json.dumps({"kind": "instructions", "sources": sources, **fields}))
+
+
+def test_all_answers_to_a_question_are_on_one_side(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"instruction": f"Say {n // 4}", "output": f"It is {n}."} for n in range(400)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sides: dict[str, set[str]] = {}
+    for item in cleaned(instructions(path, held_out_fraction=0.3), tmp_path / "work").items():
+        sides.setdefault(loaded(item.payload).turns[0].content, set()).add(item.split)
+    assert len(sides) == 100
+    assert all(len(found) == 1 for found in sides.values())
+    assert 15 < sum("held_out" in found for found in sides.values()) < 45
+
+
+def test_a_folder_may_hold_instructions_of_several_formats(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "a.json").write_text(json.dumps([{"instruction": "Go", "output": f"Off {n}."} for n in range(3)]))
+    turns = [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Me."}]
+    (folder / "b.jsonl").write_text(json.dumps({"conversations": turns}) + "\n")
+    (folder / "c.jsonl").write_text("")
+    data = instructions(folder)
+    found = cleaned(data, tmp_path / "work")
+    assert [loaded(text).turns[-1].content for text in texts_of(found)] == ["Off 0.", "Off 1.", "Off 2.", "Me."]
+    assert found.report.sources[0].format == "alpaca, sharegpt"
+    sample = take_sample(data, 10)
+    assert (len(sample.candidates), sample.formats) == (4, ["alpaca, sharegpt"])
+    (folder / "d.jsonl").write_text('{"colour": "red"}\n')
+    with pytest.raises(DataError, match=r"d.jsonl: expected rows"):
+        make_plan(data, 1, QUIET)
 
 
 # ---------------------------------------------------------------- perplexity
