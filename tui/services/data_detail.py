@@ -90,7 +90,7 @@ def _source_lines(state: DataState, form: FormState, step: Step, width: int) -> 
 
 
 def _inspection_lines(found: Inspection, width: int) -> list[Line]:
-    more = "" if found.is_whole else " or more (not read to its end)"
+    more = "" if found.is_whole else " or more"
     lines = [_pair("format", found.format)]
     if found.says:
         lines.append(_pair("rows say", found.says.replace("_", " ")))
@@ -98,6 +98,8 @@ def _inspection_lines(found: Inspection, width: int) -> list[Line]:
         lines.append(_pair("rows", count_text(found.rows) + more))
     if found.documents is not None:
         lines.append(_pair("conversations" if found.says else "documents", count_text(found.documents) + more))
+    if not found.is_whole:
+        lines.append(_pair("", "not read to its end", "muted"))
     lines.append(_bad_line("bad rows", found.bad_rows))
     if found.unusable_rows:
         lines.append(_bad_line("unusable", found.unusable_rows))

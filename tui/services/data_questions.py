@@ -155,7 +155,7 @@ class DataQuestions:
         match answer:
             case None:
                 return DataRefused(question.topic, question.key, self._last_words(process),
-                                   "`footplate doctor` shows what is installed.")  # fmt: skip
+                                   "Ask again (F6); `footplate doctor` shows what is installed.")  # fmt: skip
             case {"type": "error"}:
                 hint = answer.get("hint")
                 return DataRefused(question.topic, question.key, str(answer.get("message")), str(hint or ""))

@@ -7,9 +7,9 @@ from rich.cells import cell_len
 
 from core.config.drafts import set_value
 from core.config.yaml_text import Value
-from tui.services.data_answers import DroppedRow, FilterCount, PreviewRow, Trial
+from tui.services.data_answers import DroppedRow, FilterCount, Inspection, PreviewRow, Trial
 from tui.services.data_detail import detail_lines
-from tui.services.data_draft import Step, add, new_form
+from tui.services.data_draft import Step, add, new_form, source_key
 from tui.services.data_sample import text_lines
 from tui.services.data_state import DataState, StepRow
 from tui.services.data_text import pipeline_lines, row_title
@@ -27,6 +27,17 @@ def test_a_filter_of_a_preset_that_is_none_is_still_a_line(item: Value) -> None:
     state = DataState(form=form)
     assert "!1 (no kind)" in text(pipeline_lines(state, is_wide=False))
     assert row_title(state, StepRow(Step("filter", 0, ("data", "filters", 0)))) == "(no kind)"
+
+
+def test_that_a_source_was_not_read_to_its_end_is_said_in_44_columns() -> None:
+    form = new_form("a.txt")
+    key = source_key({"kind": "path", "path": "a.txt"})
+    found = Inspection.of({"format": "documents", "rows": 20_000, "documents": 19_000, "complete": False})
+    state = DataState(form=form, inspections={key: found})
+    shown = text(detail_lines(state, StepRow(Step("source", 0, ("data", "sources", 0))), 42))
+    assert "rows          20,000 or more" in shown
+    assert max(map(cell_len, shown)) <= 42
+    assert any("not read to its end" in line for line in shown)
 
 
 def tried(dropped: DroppedRow) -> DataState:
