@@ -17,7 +17,7 @@ RowFormat = Literal[
 """What the rows of a source say, whatever file they stand in."""
 
 Accepted = Literal["unlabelled_rows", "double_begin", "no_end_of_turn", "dropped_answers", "cut_answers"]
-"""Faults of the tokens that stop a run (`core.data.faults`), as the configuration accepts them."""
+"""Faults of the tokens that stop a run (`core.data.tokens.faults`), as the configuration accepts them."""
 
 
 class TrainedTokenizer(Section):

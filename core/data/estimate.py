@@ -19,14 +19,14 @@ import psutil
 from core.config.data import InstructionData, TextData, TrainedTokenizer
 from core.config.sources import CodeSource, HubSource, Source
 from core.data.cleaning.trial import Candidate, Sample
-from core.data.examples import ExampleEncoder
 from core.data.formats import Conversation
 from core.data.readers.opening import opened
-from core.data.shards import token_type
-from core.data.sources import source_files
+from core.data.sources.reading import source_files
 from core.data.tally import RowError
-from core.data.templates import TemplateName
-from core.data.tokenize import TextTokenizer, encode_documents
+from core.data.tokens.examples import ExampleEncoder
+from core.data.tokens.shards import token_type
+from core.data.tokens.templates import TemplateName
+from core.data.tokens.tokenize import TextTokenizer, encode_documents
 from core.errors import FootplateError
 
 BYTES_PER_TOKEN = 4.0

@@ -23,13 +23,13 @@ from core.config.filters import (
     PerplexityFilter,
 )
 from core.config.sources import CodeSource, HubSource, Source, StandardLibrarySource
-from core.data.code_files import code_commit
 from core.data.duplicates import KEYS_VERSION
-from core.data.folders import library_folder
 from core.data.manifest import VERSION, SourceFileRecord
 from core.data.progress import Work, silent
-from core.data.sources import source_files
-from core.data.tokenizer_files import TOKENIZER_FILES, locate_tokenizer
+from core.data.sources.code_files import code_commit
+from core.data.sources.folders import library_folder
+from core.data.sources.reading import source_files
+from core.data.tokens.tokenizer_files import TOKENIZER_FILES, locate_tokenizer
 from core.errors import UsageError
 
 _WHOLE_BYTES = 64 * 2**20

@@ -11,11 +11,11 @@ from typing import Any
 from core.config.data import RowFormat
 from core.config.sources import Columns, HubSource, PathSource, Source
 from core.data.formats import canonical, recognised
-from core.data.path_files import list_files
 from core.data.rows import Row
-from core.data.sources import Unit, check_text, describe, records, units_of
+from core.data.sources.path_files import list_files
+from core.data.sources.reading import Unit, check_text, describe, records, units_of
+from core.data.sources.text_columns import text_of
 from core.data.tally import KEPT_ERRORS, RowError, Tally
-from core.data.text_columns import text_of
 from core.errors import DataError
 
 _ROWS_TO_RECOGNISE = 100

@@ -13,15 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.data import InstructionData, TextData, TrainedTokenizer
-from core.data.assembly import Assembly
 from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.plan import make_plan
 from core.data.cleaning.pool import Heard, apart
 from core.data.cleaning.report import REPORT
 from core.data.construction import AlreadyThereError, under_construction, write_whole
-from core.data.encoding import TOKENS, encode_unit, encoded_unit, remove_unfinished, tokens_folder
-from core.data.examples import stop_token_ids
-from core.data.faults import Faults
 from core.data.fingerprints import encoding_key, tokenizer_place
 from core.data.manifest import (
     MANIFEST,
@@ -37,10 +33,14 @@ from core.data.progress import PreparationStopped, ProgressCallback, Work, silen
 from core.data.source_records import dropped_rows, source_records
 from core.data.splits import check_splits
 from core.data.tally import check_shares
-from core.data.templates import TemplateName, resolve_template
-from core.data.tokenize import TextTokenizer
-from core.data.tokenizer_files import copy_tokenizer, load_tokenizer
 from core.data.tokenizer_training import train_on_split
+from core.data.tokens.assembly import Assembly
+from core.data.tokens.encoding import TOKENS, encode_unit, encoded_unit, remove_unfinished, tokens_folder
+from core.data.tokens.examples import stop_token_ids
+from core.data.tokens.faults import Faults
+from core.data.tokens.templates import TemplateName, resolve_template
+from core.data.tokens.tokenize import TextTokenizer
+from core.data.tokens.tokenizer_files import copy_tokenizer, load_tokenizer
 
 _WORK = "work"
 _ENCODING_KEY = ".encoding"

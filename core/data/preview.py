@@ -13,12 +13,12 @@ from core.config.data import InstructionData, TextData
 from core.config.sources import PathSource, Source
 from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical
 from core.data.inspection import ROW_CONTAINERS
-from core.data.path_files import list_files
 from core.data.row_formats import columns_of, row_formats
 from core.data.rows import Row
-from core.data.sources import describe, documents, records, rows, units_of
+from core.data.sources.path_files import list_files
+from core.data.sources.reading import describe, documents, records, rows, units_of
+from core.data.sources.text_columns import text_of
 from core.data.tally import RowError, Tally
-from core.data.text_columns import text_of
 
 ROWS_TO_DETECT = 100
 DOCUMENTS = "documents"

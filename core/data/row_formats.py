@@ -9,7 +9,7 @@ from core.config.data import InstructionData, RowFormat
 from core.config.sources import CodeSource, Columns, FilesSource, Source, StandardLibrarySource
 from core.data.formats import Conversation, conversations, detect
 from core.data.rows import Row
-from core.data.sources import Unit, describe, rows, units_of
+from core.data.sources.reading import Unit, describe, rows, units_of
 from core.data.tally import Tally
 from core.errors import DataError
 

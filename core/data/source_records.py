@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from core.config.sources import CodeSource
 from core.data.cleaning.clean import Cleaned
-from core.data.code_files import licence_files
 from core.data.manifest import SourceRecord, Split
+from core.data.sources.code_files import licence_files
 
 
 def source_records(cleaned: Cleaned, given: Mapping[Split, Sequence[tuple[int, int]]]) -> list[SourceRecord]:

@@ -20,8 +20,8 @@ from core.config.presets import Config, find_preset, list_presets, load_preset, 
 from core.config.sources import Columns, Container, PathSource
 from core.data.formats import recognised
 from core.data.inspection import ROW_CONTAINERS
-from core.data.path_files import list_files
-from core.data.sources import describe, records
+from core.data.sources.path_files import list_files
+from core.data.sources.reading import describe, records
 from core.data.tally import Tally
 from core.errors import UsageError
 from core.run.directory import Home

@@ -12,8 +12,8 @@ from core.data.cleaning.plan import Plan, read_plan
 from core.data.cleaning.unit_files import UnitFiles
 from core.data.formats import loaded
 from core.data.manifest import TOKENIZER
-from core.data.templates import alpaca_prompt
-from core.data.tokenizer_files import train_tokenizer
+from core.data.tokens.templates import alpaca_prompt
+from core.data.tokens.tokenizer_files import train_tokenizer
 
 
 def train_on_split(work: Path, number: int, unit: int, heard: Callable[[int], None]) -> None:

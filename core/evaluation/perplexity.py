@@ -20,8 +20,8 @@ from torch import Tensor
 
 from core.config.filters import PerplexityFilter
 from core.config.model import GGUFModel, PretrainedModel
-from core.data.tokenize import TextTokenizer, encode_documents, pieces
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.tokenize import TextTokenizer, encode_documents, pieces
+from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import NumericError, UsageError
 from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.fetch import SMOLLM2

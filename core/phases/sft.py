@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from core.config.phases import SFTConfig
 from core.data.prepare import PreparationStopped
-from core.data.shards import TokenShards
+from core.data.tokens.shards import TokenShards
 from core.errors import DataError
 from core.model.load import resolve_model
 from core.run.session import Outcome, Session

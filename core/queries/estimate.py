@@ -9,8 +9,8 @@ from typing import Any
 from core.config.data import InstructionData, LoadedTokenizer, TextData
 from core.data.cleaning.trial import Candidate
 from core.data.estimate import estimate
-from core.data.templates import TemplateName, resolve_template
-from core.data.tokenize import TextTokenizer
+from core.data.tokens.templates import TemplateName, resolve_template
+from core.data.tokens.tokenize import TextTokenizer
 from core.errors import FootplateError
 from core.queries.tokens import find_tokenizer, load_once
 from core.run.directory import Home

@@ -39,7 +39,7 @@ def sample(question: SampleQuestion) -> dict[str, Any]:
 
     Raises: UsageError where the run has no model; what loading it raises.
     """
-    from core.data.templates import render_prompt
+    from core.data.tokens.templates import render_prompt
     from core.model.generate import generate
     from core.model.load import load_folder
 
@@ -56,8 +56,8 @@ def sample(question: SampleQuestion) -> dict[str, Any]:
 def _template(run: RunDirectory) -> Any:
     """Return how this run's training turned a prompt into tokens."""
     from core.data.manifest import read_manifest
-    from core.data.templates import resolve_template
-    from core.data.tokenizer_files import load_tokenizer
+    from core.data.tokens.templates import resolve_template
+    from core.data.tokens.tokenizer_files import load_tokenizer
     from core.run.overrides import resolved_config
     from core.run.runs import find_run
 

@@ -15,10 +15,10 @@ from core.data.formats import Conversation
 from core.data.manifest import TOKENIZER
 from core.data.preview import Preview, preview
 from core.data.rows import Row
-from core.data.templates import TemplateName, resolve_template
-from core.data.token_view import token_view
-from core.data.tokenize import TextTokenizer
-from core.data.tokenizer_files import TOKENIZER_FILES, load_tokenizer, locate_tokenizer
+from core.data.tokens.templates import TemplateName, resolve_template
+from core.data.tokens.token_view import token_view
+from core.data.tokens.tokenize import TextTokenizer
+from core.data.tokens.tokenizer_files import TOKENIZER_FILES, load_tokenizer, locate_tokenizer
 from core.errors import DataError, UsageError
 from core.queries.bounds import bounded
 from core.queries.data import DataQuestion

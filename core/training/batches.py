@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.data.packing import best_fit
-from core.data.shards import TokenShards
+from core.data.tokens.packing import best_fit
+from core.data.tokens.shards import TokenShards
 from core.model.batch import IGNORED, PackedBatch
 
 

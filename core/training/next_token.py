@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from core.config.phases import PretrainConfig, SFTConfig
-from core.data.templates import render_prompt
+from core.data.tokens.templates import render_prompt
 from core.errors import UsageError
 from core.model.compile import compile_layers
 from core.model.load import build_model

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.config.cadence import Sampling
-from core.data.templates import render_prompt
+from core.data.tokens.templates import render_prompt
 from core.model.generate import generate
 from core.run.events import Sampled
 from core.training.engine import Engine

@@ -21,7 +21,7 @@ from core.data.fingerprints import cache_key, with_known_tokenizer
 from core.data.manifest import Manifest
 from core.data.prepare import is_prepared, prepare
 from core.data.progress import Work
-from core.data.shards import verify
+from core.data.tokens.shards import verify
 from core.errors import CheckpointError, DataError, StorageError, UsageError
 from core.evaluation.perplexity import scorer_for
 from core.model.load import save_model

@@ -38,7 +38,7 @@ def main() -> None:
     """Train until the referee has seen enough."""
     gate = Gate()
     from core.config.presets import dump_config, read_yaml, resolve
-    from core.data.shards import TokenShards
+    from core.data.tokens.shards import TokenShards
     from core.run.directory import Home
     from core.run.launch import create_run
     from core.run.metrics import MetricsReader

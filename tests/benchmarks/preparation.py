@@ -30,10 +30,10 @@ def main() -> None:
     from core.config.sources import StandardLibrarySource
     from core.data.prepare import prepare
     from core.data.progress import Work, silent
-    from core.data.sources import documents
+    from core.data.sources.reading import documents
     from core.data.tally import Tally
-    from core.data.tokenize import encode_documents
-    from core.data.tokenizer_files import load_tokenizer, train_tokenizer
+    from core.data.tokens.tokenize import encode_documents
+    from core.data.tokens.tokenizer_files import load_tokenizer, train_tokenizer
     from tests.benchmarks.memory import peak_bytes
 
     folder, size, vocabulary = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

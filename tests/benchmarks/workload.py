@@ -153,8 +153,8 @@ def read_steps(path: Path) -> list[list[PackedSequence]]:
 def main() -> None:
     """Make what the plan says, and print what it came to."""
     from core.config.presets import dump_config, read_yaml, resolve
-    from core.data.shards import TokenShards
-    from core.data.tokenizer_files import train_tokenizer
+    from core.data.tokens.shards import TokenShards
+    from core.data.tokens.tokenizer_files import train_tokenizer
     from core.run.directory import Home
     from core.run.launch import create_run
     from core.run.session import Session

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core.data.packing import best_fit
+from core.data.tokens.packing import best_fit
 from core.run import control
 from core.run import session as session_module
 from core.run.directory import Home, RunDirectory

@@ -31,7 +31,7 @@ from core.data.cleaning.unit_files import Item, UnitFiles, UnitWriter
 from core.data.filters.verdict import Dropped
 from core.data.formats import loaded
 from core.data.row_formats import unit_conversations
-from core.data.sources import documents
+from core.data.sources.reading import documents
 from core.data.splits import is_held_out
 from core.data.tally import Tally
 

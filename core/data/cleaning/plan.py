@@ -19,7 +19,7 @@ from core.data.formats import needs_whole_files
 from core.data.manifest import FileName, SourceFileRecord
 from core.data.progress import Work
 from core.data.row_formats import row_formats
-from core.data.sources import Unit, describe, source_files, units_of
+from core.data.sources.reading import Unit, describe, source_files, units_of
 from core.data.tally import Tally
 from core.errors import DataError
 

@@ -30,7 +30,7 @@ from core.data.duplicates import EXACT_WIDTH, NO_MATCH
 from core.data.filters.verdict import Dropped
 from core.data.ngram_perplexity import threshold
 from core.data.row_formats import row_formats, unit_conversations
-from core.data.sources import describe, documents, units_of
+from core.data.sources.reading import describe, documents, units_of
 from core.data.tally import Tally
 
 _STEPS_KEPT = 64

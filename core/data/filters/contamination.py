@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from core.config.filters import ContaminationFilter
 from core.config.sources import PathSource
 from core.data.filters.verdict import Dropped, TextFilter, Verdict
-from core.data.sources import records, source_files
+from core.data.sources.reading import records, source_files
 from core.data.tally import Tally
 from core.errors import UsageError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from core.data.sources import check_text
+from core.data.sources.reading import check_text
 from core.data.tally import RowError, show
 
 Names = tuple[str, ...]

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from core.data.formats.columns import as_text
 from core.data.formats.conversation import Conversation, Role, Turn
-from core.data.sources import check_text
+from core.data.sources.reading import check_text
 from core.data.tally import RowError, show
 
 Side = Literal["system", "user", "assistant", "call", "result"]

@@ -15,7 +15,7 @@ from typing import Any
 from core.data.formats.conversation import Conversation, Turn
 from core.data.formats.messages import finished
 from core.data.rows import Row
-from core.data.sources import check_text
+from core.data.sources.reading import check_text
 from core.data.tally import RowError, Tally, show
 
 PARENTS = ("parent_id", "parent_message_id")

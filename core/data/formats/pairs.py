@@ -18,7 +18,7 @@ from core.data.formats.columns import as_text, has, lookup, names, optional_text
 from core.data.formats.conversation import Conversation, Turn
 from core.data.formats.messages import finished, turns_of
 from core.data.formats.transcripts import is_transcript, transcript_turns
-from core.data.sources import check_text
+from core.data.sources.reading import check_text
 from core.data.tally import RowError, show
 
 PairFormat = Literal["alpaca", "dolly", "prompt_completion", "question_answer"]

@@ -16,7 +16,7 @@ from core.data.formats.conversation import Judged, Preference, Prompt, Turn
 from core.data.formats.messages import conversation_of, turns_of
 from core.data.formats.pairs import PROMPT, SYSTEM, PairFormat, from_pair, prompt_turns
 from core.data.formats.transcripts import is_transcript, transcript_turns
-from core.data.sources import check_text
+from core.data.sources.reading import check_text
 from core.data.tally import RowError, show
 
 CHOSEN = ("chosen", "chosen_messages", "chosen_response")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from core.data.formats.conversation import Turn
-from core.data.sources import check_text
+from core.data.sources.reading import check_text
 from core.data.tally import RowError, show
 
 _HEAD = re.compile(r"(?:\A|\n\n)(Human|Assistant):")

@@ -125,7 +125,8 @@ def test_a_full_disk_that_a_library_reports_in_its_own_way_is_an_error_of_the_di
 def test_a_tokenizer_that_does_not_fit_the_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from core.data.construction import under_construction\nfrom core.data.tokenizer_files import train_tokenizer\n"
+        "from core.data.construction import under_construction\n"
+        "from core.data.tokens.tokenizer_files import train_tokenizer\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (999, 999))\n"
         "with under_construction(Path(sys.argv[1]), should_stop=lambda: False) as partial:\n"
         "    train_tokenizer(['abcabc'], vocabulary_size=258, folder=partial)"

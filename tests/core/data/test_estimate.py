@@ -18,7 +18,7 @@ from core.config.data import InstructionData, TextData
 from core.data.cleaning.trial import take_sample
 from core.data.estimate import BYTES_PER_TOKEN, Estimate, estimate, shares_of
 from core.data.readers.opening import opened
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.tokenizer_files import load_tokenizer
 
 LINES = 2_000
 

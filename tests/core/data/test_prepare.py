@@ -19,9 +19,9 @@ from core.data.construction import AlreadyThereError
 from core.data.manifest import read_manifest
 from core.data.prepare import PreparationStopped, Prepared, prepare
 from core.data.progress import Work
-from core.data.shards import TokenShards, verify
 from core.data.splits import is_held_out
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.shards import TokenShards, verify
+from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import DataError, ExitCode, StorageError, UsageError
 
 Make = Callable[..., Prepared]
@@ -352,7 +352,7 @@ def test_a_full_disk_is_a_storage_error_and_loses_nothing(
 
     data = text_data({"kind": "files", "path": str(corpus)})
     with monkeypatch.context() as patch:
-        patch.setattr("core.data.shards._HashedFile.write", full)
+        patch.setattr("core.data.tokens.shards._HashedFile.write", full)
         with pytest.raises(StorageError, match="No space left on device") as error:
             make(data, tmp_path / "data")
     assert error.value.exit_code == ExitCode.STORAGE

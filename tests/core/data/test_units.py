@@ -14,7 +14,7 @@ from pyarrow import parquet
 from pydantic import TypeAdapter
 
 from core.config.sources import Source
-from core.data.sources import Unit, documents, rows, units_of
+from core.data.sources.reading import Unit, documents, rows, units_of
 from core.data.tally import Tally
 
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from core.config.filters import PerplexityFilter
 from core.config.model import ScratchModel
 from core.data.ngram_perplexity import NgramScorer
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import NumericError, UsageError
 from core.evaluation.perplexity import CausalScorer, Likelihoods, first_tokens, model_folder, scorer_for
 from core.model.load import build_model

@@ -21,8 +21,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.data.formats import Conversation
 from core.data.tally import RowError, show
-from core.data.tokenize import TextTokenizer
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.tokenize import TextTokenizer
+from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import DataError
 
 TemplateName = Literal["alpaca", "chat"]

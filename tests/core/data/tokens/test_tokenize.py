@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from core.data.tokenize import encode_documents, pieces
-from core.data.tokenizer_files import copy_tokenizer, load_tokenizer, locate_tokenizer, train_tokenizer
+from core.data.tokens.tokenize import encode_documents, pieces
+from core.data.tokens.tokenizer_files import copy_tokenizer, load_tokenizer, locate_tokenizer, train_tokenizer
 from core.errors import DataError, UsageError
 
 TEXTS = [f"def function_{number}(a, b):\n    return a * {number} + b\n\n\n" for number in range(200)]
@@ -35,12 +35,12 @@ def test_a_trained_tokenizer_has_exactly_the_size_and_the_end_token_first(traine
 
 def test_training_gives_the_same_bytes_in_another_process_and_with_threads(trained: Path, tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path\nfrom core.data.tokenizer_files import train_tokenizer\n"
+        "from pathlib import Path\nfrom core.data.tokens.tokenizer_files import train_tokenizer\n"
         f"train_tokenizer({TEXTS!r}, vocabulary_size=300, special_tokens=['<|fim|>'], "
         f"folder=Path({str(tmp_path)!r}) / 'b')"
     )
     environment = {
-        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "PYTHONPATH": str(Path(__file__).parents[4]),
         "PYTHONHASHSEED": "7",
         "TOKENIZERS_PARALLELISM": "true",
     }
@@ -104,7 +104,7 @@ def test_a_long_document_has_the_ids_of_the_whole(
     tokenizer = load_tokenizer(request.getfixturevalue(kind)())
     text = "The quick brown fox jumps over the lazy dog.\nprint a line\nof two words and\nfour five six\n" * 20
     (whole,) = encode_documents(tokenizer, [text])
-    monkeypatch.setattr("core.data.tokenize.pieces", lambda text: pieces(text, 64))
+    monkeypatch.setattr("core.data.tokens.tokenize.pieces", lambda text: pieces(text, 64))
     (cut,) = encode_documents(tokenizer, [text])
     assert cut.tolist() == whole.tolist()
 

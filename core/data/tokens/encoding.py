@@ -20,15 +20,15 @@ from core.data.cleaning.passes import folder_of, passes_of
 from core.data.cleaning.plan import read_plan
 from core.data.cleaning.unit_files import Item, UnitFiles
 from core.data.construction import synchronise_entry, write_whole, writer_name
-from core.data.examples import ExampleEncoder
-from core.data.faults import Faults
 from core.data.formats import loaded
 from core.data.manifest import SPLITS, TOKENIZER, Split, SplitRecord
-from core.data.shards import ShardWriter, token_type
 from core.data.tally import RowError, Tally
-from core.data.templates import resolve_template
-from core.data.tokenize import TextTokenizer, encode_documents
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.examples import ExampleEncoder
+from core.data.tokens.faults import Faults
+from core.data.tokens.shards import ShardWriter, token_type
+from core.data.tokens.templates import resolve_template
+from core.data.tokens.tokenize import TextTokenizer, encode_documents
+from core.data.tokens.tokenizer_files import load_tokenizer
 
 _BATCH_CHARACTERS = 4 * 2**20
 _BATCH_ITEMS = 2048

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from core.config.data import Accepted
-from core.data.examples import Example, ExampleEncoder, cut, stop_token_ids
-from core.data.faults import Faults
 from core.data.formats import Conversation, Turn
 from core.data.tally import RowError
-from core.data.templates import render_prompt
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.examples import Example, ExampleEncoder, cut, stop_token_ids
+from core.data.tokens.faults import Faults
+from core.data.tokens.templates import render_prompt
+from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import DataError
 
 SINGLE = Conversation((Turn("user", "What is two and two?"), Turn("assistant", "Four.")))

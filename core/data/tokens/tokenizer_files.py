@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from core.data.tokenize import TextTokenizer, pieces
+from core.data.tokens.tokenize import TextTokenizer, pieces
 from core.errors import DataError, UsageError
 
 END_OF_TEXT = "<|endoftext|>"

@@ -22,19 +22,19 @@ from core.config.sources import (
     Source,
     StandardLibrarySource,
 )
-from core.data.code_files import code_paths, code_spans, read_code
-from core.data.containers import TEXT_CONTAINERS, read_container
-from core.data.folders import existing, files_below, files_of, library_files
-from core.data.json_shapes import shape_of
-from core.data.path_files import container_of, list_files
 from core.data.readers.hub import read_hub
 from core.data.readers.lines import WHOLE, Span
 from core.data.readers.opening import compression_of
 from core.data.readers.parquet import row_group_spans
 from core.data.readers.text_files import read_file, read_text
 from core.data.rows import Row
+from core.data.sources.code_files import code_paths, code_spans, read_code
+from core.data.sources.containers import TEXT_CONTAINERS, read_container
+from core.data.sources.folders import existing, files_below, files_of, library_files
+from core.data.sources.json_shapes import shape_of
+from core.data.sources.path_files import container_of, list_files
+from core.data.sources.text_columns import text_column, text_of
 from core.data.tally import RowError, Tally
-from core.data.text_columns import text_column, text_of
 from core.errors import DataError, UsageError
 
 _JSON_NAMES = [f"*.{kind}{end}" for kind in ("jsonl", "json") for end in ("", ".gz", ".bz2", ".zst")]

@@ -9,10 +9,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
-from core.data import signs
 from core.data.readers.json_window import Window
 from core.data.readers.lines import MAX_LINE_BYTES
 from core.data.readers.opening import chunks_of, head_of, logical_name
+from core.data.sources import signs
 from core.data.tally import RowError, show
 from core.errors import DataError
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 
 from core.config.sources import CodeSource
-from core.data import licences
-from core.data.folders import existing
-from core.data.git_objects import LINK, SUBMODULE, blobs, entries, head_commit, repository_at
-from core.data.programming_languages import known_languages, language_of
 from core.data.readers.lines import WHOLE, Span, utf8
 from core.data.rows import Row
+from core.data.sources import licences
+from core.data.sources.folders import existing
+from core.data.sources.git_objects import LINK, SUBMODULE, blobs, entries, head_commit, repository_at
+from core.data.sources.programming_languages import known_languages, language_of
 from core.data.tally import RowError, Tally
 from core.errors import UsageError
 

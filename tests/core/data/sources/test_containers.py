@@ -14,7 +14,7 @@ import pytest
 import zstandard
 from pyarrow import parquet
 
-from core.data.containers import HEAD_BYTES, detect_container, read_container
+from core.data.sources.containers import HEAD_BYTES, detect_container, read_container
 from core.data.tally import Tally
 from core.errors import DataError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.config.sources import PathSource
-from core.data.path_files import list_files
+from core.data.sources.path_files import list_files
 from core.errors import DataError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.data.formats import Conversation, Turn
-from core.data.token_view import TokenView, token_view
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.token_view import TokenView, token_view
+from core.data.tokens.tokenizer_files import load_tokenizer
 
 SINGLE = Conversation((Turn("user", "What is two?"), Turn("assistant", "Four, 日ü 😀.")))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.data.licences import guess, is_about, is_licence
+from core.data.sources.licences import guess, is_about, is_licence
 
 
 @pytest.mark.parametrize(

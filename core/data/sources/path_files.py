@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.sources import Container, PathSource
-from core.data.containers import detect_container
-from core.data.folders import existing, files_below
-from core.data.licences import is_about
+from core.data.sources.containers import detect_container
+from core.data.sources.folders import existing, files_below
+from core.data.sources.licences import is_about
 from core.errors import DataError
 
 

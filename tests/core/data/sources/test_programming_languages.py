@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.data.programming_languages import known_languages, language_of
+from core.data.sources.programming_languages import known_languages, language_of
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from core.config.sources import (
     StandardLibrarySource,
 )
 from core.data.readers import json_window
-from core.data.sources import documents, rows, source_files
+from core.data.sources.reading import documents, rows, source_files
 from core.data.tally import Tally, check_shares
 from core.errors import DataError, ExitCode, UsageError
 
@@ -257,7 +257,7 @@ def test_a_giant_line_costs_no_memory(tmp_path: Path) -> None:
             file.write(b"x" * 4_000_000)
         file.write(b'"}\n{"text": "also good"}\n')
     code = (
-        "from core.config.sources import JSONSource\nfrom core.data.sources import documents\n"
+        "from core.config.sources import JSONSource\nfrom core.data.sources.reading import documents\n"
         "from core.data.tally import Tally\n"
         f"tally = Tally('s', 1.0)\nsource = JSONSource(kind='json', path={str(path)!r})\n"
         "print([d.text for d in documents(source, tally)], dict(tally.bad))"
@@ -267,7 +267,7 @@ def test_a_giant_line_costs_no_memory(tmp_path: Path) -> None:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[3]), "OPENBLAS_NUM_THREADS": "1"},
+        env={"PYTHONPATH": str(Path(__file__).parents[4]), "OPENBLAS_NUM_THREADS": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
     )
     assert answer.stdout == "['good', 'also good'] {'too_long': 1}\n", answer.stderr

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from core.config.sources import CodeSource
-from core.data.code_files import code_commit, code_paths, code_spans, listing, read_code
 from core.data.readers.lines import Span
+from core.data.sources.code_files import code_commit, code_paths, code_spans, listing, read_code
 from core.data.tally import Tally
 from core.errors import DataError, UsageError
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core.data.examples import Example, ExampleEncoder, shortened, stop_token_ids
 from core.data.formats import Conversation, Turn
 from core.data.tally import RowError
-from core.data.templates import ChatTemplate, render_prompt, resolve_template
-from core.data.tokenizer_files import load_tokenizer
+from core.data.tokens.examples import Example, ExampleEncoder, shortened, stop_token_ids
+from core.data.tokens.templates import ChatTemplate, render_prompt, resolve_template
+from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import DataError
 
 SINGLE = Conversation((Turn("user", "What is two and two?"), Turn("assistant", "Four.")))

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.config.data import Accepted
-from core.data.examples import ExampleEncoder
-from core.data.faults import WORDS, Faults
 from core.data.formats import Conversation
 from core.data.tally import RowError
-from core.data.templates import TemplateName
-from core.data.tokenize import TextTokenizer, encode_documents
+from core.data.tokens.examples import ExampleEncoder
+from core.data.tokens.faults import WORDS, Faults
+from core.data.tokens.templates import TemplateName
+from core.data.tokens.tokenize import TextTokenizer, encode_documents
 
 _NO_LIMIT = 2**30
 

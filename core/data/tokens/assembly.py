@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.cleaning.plan import Plan
-from core.data.encoding import UnitTokens, read_tokens
 from core.data.manifest import SPLITS, Split, SplitRecord
-from core.data.mixing import chosen, interleaved, targets
 from core.data.progress import Work
-from core.data.shards import ShardWriter
-from core.data.sources import describe
+from core.data.sources.reading import describe
+from core.data.tokens.encoding import UnitTokens, read_tokens
+from core.data.tokens.mixing import chosen, interleaved, targets
+from core.data.tokens.shards import ShardWriter
 
 Place = tuple[int, int]
 """A unit, and a document of it."""

@@ -9,7 +9,7 @@ import pytest
 
 from core.data.manifest import MANIFEST, TOKENIZER, Manifest, SplitRecord, content_digest, file_record
 from core.data.progress import PreparationStopped
-from core.data.shards import ShardWriter, TokenShards, verify
+from core.data.tokens.shards import ShardWriter, TokenShards, verify
 from core.errors import DataError
 
 DOCUMENTS = [[5, 6, 0], [7, 0], [1, 2, 3, 4, 0], [9, 0], [8, 8, 0]]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from core.data.packing import best_fit
+from core.data.tokens.packing import best_fit
 
 
 def test_best_fit_puts_an_item_into_the_fullest_bin_that_takes_it() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config.data import Accepted
-from core.data.faults import Faults
 from core.data.formats import Conversation, Turn
 from core.data.tally import RowError
-from core.data.templates import ChatTemplate, Piece, TemplateName, alpaca_pieces, encode_pieces, with_begin
-from core.data.tokenize import TextTokenizer
+from core.data.tokens.faults import Faults
+from core.data.tokens.templates import ChatTemplate, Piece, TemplateName, alpaca_pieces, encode_pieces, with_begin
+from core.data.tokens.tokenize import TextTokenizer
 from core.errors import DataError
 
 

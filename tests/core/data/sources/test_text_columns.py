@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from core.data.sources.text_columns import text_column, text_of
 from core.data.tally import RowError
-from core.data.text_columns import text_column, text_of
 from core.errors import DataError
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config.sources import Mix
-from core.data.mixing import chosen, interleaved, targets
+from core.data.tokens.mixing import chosen, interleaved, targets
 from core.errors import DataError
 
 NAMES = ["books", "code"]

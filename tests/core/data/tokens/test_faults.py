@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.config.data import Accepted
-from core.data.faults import KEPT_PLACES, Fault, Faults
+from core.data.tokens.faults import KEPT_PLACES, Fault, Faults
 from core.errors import DataError
 
 

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from core.config.sources import Container
-from core.data import signs
-from core.data.json_shapes import is_object, json_shape
-from core.data.programming_languages import language_of
 from core.data.readers.delimited import read_delimited
 from core.data.readers.json_rows import read_json_array, read_json_lines, read_json_object, read_squad
 from core.data.readers.lines import WHOLE, Span
@@ -17,6 +14,9 @@ from core.data.readers.opening import head_of, logical_name
 from core.data.readers.parquet import read_parquet
 from core.data.readers.text_files import TextUnit, read_file, read_hellaswag_text, read_text
 from core.data.rows import Row
+from core.data.sources import signs
+from core.data.sources.json_shapes import is_object, json_shape
+from core.data.sources.programming_languages import language_of
 from core.data.tally import Tally, show
 from core.errors import DataError
 

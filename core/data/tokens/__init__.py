@@ -1,0 +1,1 @@
+"""Documents and conversations as token ids: tokenizers, templates, labels, packing, shards."""
