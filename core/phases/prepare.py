@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from core.config.data import InstructionData, TextData
 from core.config.filters import PerplexityFilter
 from core.config.phases import PrepareConfig
 from core.data.cleaning.clean import Means
@@ -37,9 +38,9 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
         try:
             work = Work(session.progress, lambda: session.leaving() is not None)
             with session.section("preparing"):
-                _check_models(config, session.run.home)
+                data = _with_models(config.data, session.run.home)
                 prepare(
-                    with_known_tokenizer(config.data, session.run.home.fetched),
+                    with_known_tokenizer(data, session.run.home.fetched),
                     session.run.data,
                     seed=config.seed,
                     model_tokenizer=None,
@@ -64,13 +65,22 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
     return "finished"
 
 
-def _check_models(config: PrepareConfig, home: Home) -> None:
-    """Find the models of the filters now, not when everything is read."""
-    for asked in config.data.filters:
-        if isinstance(asked, PerplexityFilter):
-            from core.evaluation.perplexity import model_folder
+def _with_models(data: TextData | InstructionData, home: Home) -> TextData | InstructionData:
+    """Return `data` with the folders of the models that its filters name: by them a changed model is noticed.
 
-            model_folder(asked.model, home)
+    Raises: UsageError where one is not there: now, not when everything is read.
+    """
+    if not any(isinstance(asked, PerplexityFilter) for asked in data.filters):
+        return data
+    from core.evaluation.perplexity import model_folder
+
+    filters = [
+        asked.model_copy(update={"model": str(model_folder(asked.model, home))})
+        if isinstance(asked, PerplexityFilter)
+        else asked
+        for asked in data.filters
+    ]
+    return data.model_copy(update={"filters": filters})
 
 
 def _means(config: PrepareConfig, home: Home, work: Work) -> Means:

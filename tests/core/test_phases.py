@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core.data.cleaning.report import read_report
 from core.data.tokens.packing import best_fit
+from core.evaluation.perplexity import CausalScorer
 from core.run import control
 from core.run import session as session_module
 from core.run.directory import Home, RunDirectory
@@ -406,6 +408,31 @@ def test_a_full_disk_can_be_waited_for(shared_home: Home, monkeypatch: pytest.Mo
     (paused,) = of(run, Paused)
     assert paused.step == 8
     assert [e.step for e in of(run, CheckpointSaved)] == [4, 8, 12, 16, 20]
+
+
+def test_a_run_judges_the_documents_of_a_preparation(shared_home: Home, pretrained: RunDirectory) -> None:
+    """Perplexity by a model that a run of ours made: half of the documents stay."""
+    texts = shared_home.path.parent / "texts"
+    preset = {
+        "phase": "prepare",
+        "about": {"title": "judged"},
+        "data": {
+            "kind": "text",
+            "sources": [{"kind": "files", "path": str(texts)}],
+            "filters": [{"kind": "perplexity", "model": pretrained.name, "percentile": 50}],
+            "tokenizer": {"kind": "train", "vocabulary_size": 280},
+            "held_out_fraction": 0.0,
+        },
+    }
+    run = new_run(shared_home, preset, "judged")
+    assert work(run, 1) == 0
+    (found,) = read_report(run.data).filters
+    assert found.threshold is not None
+    assert (found.counts.input, found.counts.kept, found.counts.dropped) == (60, 30, {"perplexity.too_high": 30})
+    scorer = CausalScorer(pretrained.model, device="cpu", max_tokens=1024, batch_tokens=4096)
+    scores = scorer([path.read_text() for path in sorted(texts.iterdir())])
+    assert np.sort(scores)[29] == pytest.approx(found.threshold, rel=1e-5)
+    assert found.settings["model"] == str(pretrained.model)  # its files are part of what names the result
 
 
 @pytest.mark.parametrize("phase", ["pretrain", "sft"])
