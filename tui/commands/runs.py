@@ -71,7 +71,7 @@ def stop(text: str, context: Context, *, wait: bool) -> int:
         context.say(f"{name} is not running. {shown(status.words)}")
         return 0
     request(run, "stop")
-    context.say(f"Asked {name} to stop. It saves a checkpoint first.")
+    context.say(f"Asked {name} to stop. It keeps what is done first.")
     if not wait:
         return 0
     status = wait_for_end(run)

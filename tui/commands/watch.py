@@ -93,7 +93,7 @@ class Watch:
         if len(noted.interrupts) > 1 and noted.interrupts[1] - first <= SECONDS_TO_ASK:
             request(self._run, "stop")
             self._asked_to_stop = True
-            self._display.words(f"Asked {name} to stop. It saves a checkpoint first; Ctrl-C leaves without waiting.")
+            self._display.words(f"Asked {name} to stop. It keeps what is done first; Ctrl-C leaves without waiting.")
             return len(noted.interrupts) > 2
         if not self._told_how_to_stop:
             self._told_how_to_stop = True
