@@ -101,7 +101,8 @@ class DataScreen(Screen[None]):
         self.rows = self._state.rows()
         has_form = self._state.form is not None
         self.query_one("#main").display = has_form
-        self.query_one("#sample").display = has_form
+        has_room = not self.has_class("-tiny") or self.has_class("-full")
+        self.query_one("#sample").display = has_form and has_room
         rows = self.query_one(RowList)
         set_title(rows, [word("sources and filters", "title")])
         rows.show(pipeline_lines(self._state, is_wide=self.has_class("-wide")), cursor=cursor)
@@ -270,6 +271,7 @@ class DataScreen(Screen[None]):
     def action_full(self) -> None:
         """Give the row of the sample the whole screen, and back."""
         self.toggle_class("-full")
+        self.show_all()
 
     def action_advanced(self) -> None:
         """Show all fields of a source, or only those that are set."""
