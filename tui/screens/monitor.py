@@ -17,7 +17,6 @@ from tui.screens.control import ask_of_run
 from tui.screens.monitor_charts import ChartSettings, Pages, curve_request
 from tui.screens.monitor_keys import KEYS, hints_of
 from tui.screens.monitor_layout import PANES, Room
-from tui.screens.report import ReportScreen
 from tui.services.monitor_text import (
     ending_lines,
     fact_lines,
@@ -287,6 +286,8 @@ class MonitorScreen(Screen[None]):
         if self.watched is None or self.watched.view.phase != "prepare":
             return
         if self.watched.view.is_prepared:
+            from tui.screens.report import ReportScreen  # with the configuration's models, which a monitor needs not
+
             self.app.push_screen(ReportScreen(self.watched.run))
         else:
             self.console_app.tell(safe("What was dropped can be looked at once the run has finished."), "warning")
