@@ -119,6 +119,7 @@ def test_slurm_makes_the_same_files(work: Path, slurm: Path, tmp_path: Path) -> 
     assert "qos" not in script
 
 
+@pytest.mark.slow(reason="starts the engine several times")
 def test_what_is_done_is_not_done_again(work: Path, slurm: Path) -> None:
     run(work, SLURM, range(2))
     marks = {path: path.stat().st_mtime_ns for path in folder_of(work, 0).glob("0000[01].*")}
@@ -127,6 +128,7 @@ def test_what_is_done_is_not_done_again(work: Path, slurm: Path) -> None:
     assert all(path.stat().st_mtime_ns == before for path, before in marks.items())
 
 
+@pytest.mark.slow(reason="starts the engine several times")
 def test_a_unit_that_fails_everywhere_says_why(work: Path, slurm: Path) -> None:
     (work.parent / "0.jsonl").unlink()
     with pytest.raises((DataError, UsageError), match=r"0\.jsonl"):
@@ -180,6 +182,7 @@ def test_stopping_ends_the_tasks_of_this_machine(work: Path, here: LocalTasks) -
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow(reason="starts the engine several times")
 def test_a_job_that_a_killed_run_left_is_cancelled(work: Path, slurm: Path) -> None:
     left = Units(run_unit, work, 0, ()).folder / "job"
     left.parent.mkdir(parents=True)
@@ -215,6 +218,7 @@ def test_ranks_share_the_units_and_leave_none(tmp_path: Path) -> None:
     assert sorted(int(path.name) for path in units.marks.iterdir()) == list(range(10))
 
 
+@pytest.mark.slow(reason="starts the engine several times")
 def test_a_mark_of_an_earlier_call_says_nothing(work: Path, slurm: Path) -> None:
     run(work, SLURM)
     (slurm / "sbatch").write_text('#!/bin/bash\necho "Submitted batch job 7"\n')
