@@ -135,6 +135,13 @@ def writer_name() -> str:
     return f"{os.uname().nodename}-{os.getpid()}"
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove the files that a killed `write_whole` left in a folder in which nobody writes now."""
+    for path in folder.glob(".*.*"):
+        if path.is_file():
+            path.unlink()
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, on the disk."""
     partial = path.with_name(f".{path.name}.{writer_name()}")

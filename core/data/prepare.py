@@ -17,7 +17,7 @@ from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.plan import make_plan
 from core.data.cleaning.pool import Heard, apart
 from core.data.cleaning.report import REPORT
-from core.data.construction import AlreadyThereError, under_construction, write_whole
+from core.data.construction import AlreadyThereError, remove_half_written, under_construction, write_whole
 from core.data.fingerprints import encoding_key, tokenizer_place
 from core.data.manifest import (
     MANIFEST,
@@ -43,7 +43,7 @@ from core.data.tokens.tokenize import TextTokenizer
 from core.data.tokens.tokenizer_files import copy_tokenizer, load_tokenizer
 
 _WORK = "work"
-_ENCODING_KEY = ".encoding"
+_ENCODING_KEY = "encoding.key"
 
 __all__ = ["PreparationStopped", "Prepared", "ProgressCallback", "is_prepared", "prepare"]
 
@@ -108,6 +108,7 @@ class _Preparation:
 
     def run(self, model_tokenizer: Path | None) -> Manifest:
         """Fill the folder and return its manifest."""
+        remove_half_written(self._folder)
         if (self._folder / MANIFEST).is_file():  # killed in its last moments
             shutil.rmtree(self._work_folder, ignore_errors=True)
             (self._folder / _ENCODING_KEY).unlink(missing_ok=True)

@@ -281,6 +281,7 @@ def test_a_stop_keeps_what_is_done_and_the_next_call_gives_the_same_bytes(
     with pytest.raises(PreparationStopped):
         make(data, tmp_path / "data", should_stop=lambda: next(left, True))
     assert not (tmp_path / "data").exists()
+    (tmp_path / ".data.partial" / ".manifest.json.host-1").write_text("{")  # as a kill within a write leaves it
     again = make(data, tmp_path / "data")
     assert files_of(again.folder) == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "data", "expected"]
