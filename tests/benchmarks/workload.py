@@ -111,6 +111,7 @@ def preset(plan: Plan, *, dtype: Dtype, compiled: bool = False) -> dict[str, Any
             "tokenizer": {"kind": "load", "path": str(plan.tokenizer)},
             "template": "alpaca",
             "max_tokens": shape.length,
+            "accept": ["dropped_answers"],
             "held_out_fraction": 0.0,
             "max_bad_rows": 1.0,
         },
