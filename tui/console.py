@@ -219,9 +219,7 @@ class FootplateApp(App[None]):
         if state not in ("running", "stalled", "silent"):
             self.tell(safe(f"{run.name} is {state}: there is nothing to stop."), "warning")
             return
-        text = [
-            safe("It ends after the step that runs and saves a checkpoint. r in the list of runs goes on from there.")
-        ]
+        text = [safe("It keeps what is done, and ends. r in the list of runs goes on from there.")]
         if await self.push_screen_wait(ConfirmDialog(safe(f"Stop {run.name}?"), text, yes=safe("save and stop"))):
             self.ask_run(run, "stop")
 

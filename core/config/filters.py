@@ -156,7 +156,7 @@ class NearDuplicatesFilter(Section):
     bands: int = Field(default=14, ge=1, le=1000)
     """Two documents are near-duplicates where all hashes of one band are the same."""
     rows: int = Field(default=8, ge=1, le=100)
-    """Hashes in a band; with 14 bands of 8, half of the pairs of similarity 0.72 are found."""
+    """Hashes in a band; with 14 bands of 8, half of the pairs of similarity 0.68 are found."""
 
 
 class PerplexityFilter(Section):

@@ -43,9 +43,10 @@ def with_filters_of(data: Data, file: Path) -> Data:
     """
     draft = load_preset(file)
     inside = draft.values.get("data")
-    stated, around = draft.values.get("filters"), ("filters",)
+    stated = draft.values.get("filters")
+    around: tuple[str, ...] = ("filters",)
     if stated is None and isinstance(inside, dict):
-        stated, around = inside.get("filters"), ("data", "filters")  # type: ignore[assignment]
+        stated, around = inside.get("filters"), ("data", "filters")
     if not isinstance(stated, list):
         raise UsageError(f"{file}: expected a list under filters: or under data: filters:, found none")
     values = {**data.model_dump(mode="json"), "filters": stated}

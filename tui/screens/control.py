@@ -16,7 +16,7 @@ _LIVE = (
     ("checkpoint", "save a checkpoint now", "At the end of the step that runs; the run goes on."),
     ("evaluate", "evaluate now", "On the held-out data, at the end of the step that runs."),
     ("sample", "write samples now", "From the prompts of the configuration."),
-    ("stop", "save and stop", "It saves a checkpoint and ends; r in the list of runs goes on from there."),
+    ("stop", "save and stop", "It keeps what is done and ends; r in the list of runs goes on from there."),
 )
 
 

@@ -39,7 +39,7 @@ async def leave_and_stop(app: FootplateApp) -> None:
         app.action_leave()
         return
     name = watched.view.name
-    text = [safe(f"{name} saves a checkpoint after the step that runs, and ends.")]
+    text = [safe(f"{name} keeps what is done, and ends.")]
     dialog = ConfirmDialog(safe(f"Stop {name} and leave?"), text, yes=safe("stop and leave"))
     if not await app.push_screen_wait(dialog):
         return

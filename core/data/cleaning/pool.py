@@ -13,7 +13,6 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.data.progress import PreparationStopped
 from core.errors import FootplateError, OutOfMemoryError
 from core.run.processes import die_with_parent
 
@@ -147,7 +146,7 @@ def _begin(parent: int, queue: SimpleQueue[tuple[int, int]]) -> None:
     _said["queue"] = queue
 
 
-def _call(function: UnitWork, work: Path, number: int, unit: int) -> FootplateError | None:
+def _call(function: UnitWork, work: Path, number: int, unit: int) -> FootplateError | OSError | None:
     last = [time.monotonic()]
 
     def hear(documents: int) -> None:
@@ -159,7 +158,5 @@ def _call(function: UnitWork, work: Path, number: int, unit: int) -> FootplateEr
     try:
         function(work, number, unit, hear)
     except (FootplateError, OSError) as error:
-        return error  # type: ignore[return-value]
-    except PreparationStopped:
-        return None
+        return error
     return None

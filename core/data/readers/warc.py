@@ -130,7 +130,7 @@ def _parsed(block: bytes, decode: str) -> Any:
     )
     try:
         record = WarcRecord.from_reader(io.BytesIO(header.encode() + block))
-        record.parse_http(auto_decode=decode)  # type: ignore[arg-type]
+        record.parse_http(auto_decode=decode)  # type: ignore[arg-type] # its types lack the names of encodings
     except (OSError, ValueError) as error:
         raise RowError("http", f"expected an HTTP answer, found: {error}") from None
     return record

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from core.config.filters import FineWebQualityFilter
@@ -9,8 +11,8 @@ from core.data.filters.verdict import Dropped, Verdict
 LONG = [f"the river runs past the town and on to the sea number {n}" for n in range(100)]
 
 
-def _verdict(text: str, **changes: object) -> Verdict:
-    return fineweb_quality_filter(FineWebQualityFilter(kind="fineweb_quality", **changes))(text)  # type: ignore[arg-type]
+def _verdict(text: str, **changes: Any) -> Verdict:
+    return fineweb_quality_filter(FineWebQualityFilter(kind="fineweb_quality", **changes))(text)
 
 
 def _page(*, punctuated: int, of: int) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -14,14 +15,14 @@ from core.data.filters.gopher_repetition import (
 from core.data.filters.verdict import Dropped, Verdict
 from core.data.filters.words import words_of
 
-OFF: dict[str, object] = {
+OFF: dict[str, Any] = {
     "max_duplicate_lines": 1, "max_duplicate_paragraphs": 1, "max_duplicate_line_characters": 1,
     "max_duplicate_paragraph_characters": 1, "top_ngrams": [], "duplicate_ngrams": [],
 }  # fmt: skip
 
 
-def _verdict(text: str, **changes: object) -> Verdict:
-    return gopher_repetition_filter(GopherRepetitionFilter(kind="gopher_repetition", **changes))(text)  # type: ignore[arg-type]
+def _verdict(text: str, **changes: Any) -> Verdict:
+    return gopher_repetition_filter(GopherRepetitionFilter(kind="gopher_repetition", **changes))(text)
 
 
 def _distinct(number: int, seed: int = 0) -> list[str]:

@@ -52,7 +52,9 @@ def test_the_prompt_is_all_that_is_said_to_the_model() -> None:
 
 def test_every_answer_that_is_learned_is_looked_at() -> None:
     first, last = [Turn("user", "a"), Turn("assistant", REFUSAL)], [Turn("user", "b"), Turn("assistant", "It is.")]
-    assert _verdict(*first, *last) == _verdict(*last, *first) != None  # noqa: E711
+    found = _verdict(*first, *last)
+    assert found is not None
+    assert found == _verdict(*last, *first)
     unlearned = [Turn("user", "a"), Turn("assistant", REFUSAL, supervised=False)]
     assert _verdict(*unlearned, *last) is None
 
