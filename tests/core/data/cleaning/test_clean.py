@@ -130,6 +130,17 @@ def test_only_so_many_dropped_ones_of_a_rule_are_kept_to_look_at(tmp_path: Path)
     assert found.report.filters[0].counts.dropped == {"length.too_long": 3, "length.too_short": 10}
 
 
+def test_the_number_of_dropped_ones_to_look_at_is_that_of_all_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "GROUP_PARTS", 1)
+    paths = [write(tmp_path / f"{n}.jsonl", ["x"] * 2 + [sentence(n)]) for n in range(3)]
+    found = cleaned(text_data(*paths, filters=[{"kind": "length"}], dropped_samples=3), tmp_path / "work")
+    write_dropped(found, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "dropped.jsonl").read_text().splitlines()]
+    assert [Path(row["place"]).name for row in rows] == ["0.jsonl:1", "0.jsonl:2", "1.jsonl:1"]
+
+
 def test_kept_and_dropped_that_do_not_make_what_came_in_are_an_error() -> None:
     data = text_data(Path("a"), filters=[{"kind": "length"}])
     with pytest.raises(DataError, match=r"data.filters\[0\] \(length\): 2 kept and {'x': 1} dropped do not make 4"):
@@ -322,6 +333,7 @@ def test_a_stop_ends_the_processes_and_keeps_what_is_done(many: TextData, tmp_pa
         cleaned(many, tmp_path / "work", work=Work(silent, lambda: len(list(done.glob("*.json"))) >= 3))
     kept = {path: path.stat().st_mtime_ns for path in done.glob("*.json")}
     assert len(kept) >= 3
+    (done / "00011.items.elsewhere-9").write_bytes(b"half")  # as a killed process leaves it
     cleaned(many, tmp_path / "work")
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     cleaned(many, tmp_path / "twin")
