@@ -39,11 +39,20 @@ from core.run.processes import (
     marked,
     reap_orphans,
 )
-from core.run.records import ExitRecord, ProcessRecord, read_process, reserve_exit, write_exit, write_process
+from core.run.records import (
+    ExitRecord,
+    ProcessRecord,
+    read_exit,
+    read_process,
+    reserve_exit,
+    write_exit,
+    write_process,
+)
 
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1)
 ASK_SECONDS = 4.0
 KILL_SECONDS = 5.0
+LEAVING_SECONDS = 10.0
 GUARD_STARTS = 3
 _PACKAGES = ("footplate", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pydantic")
 
@@ -111,10 +120,7 @@ class Supervisor:
         Raises: RunHeldError naming the holder; StorageError, UsageError, OSError.
         """
         check_parents(self.run.path)
-        try:
-            self._lock = RunLock.acquire(self.run)
-        except RunHeldError as error:
-            raise _held(self.run, error) from error
+        self._lock = _acquired(self.run)
         become_subreaper()
         earlier = self.run.attempts()
         notes = self._end_leftovers(earlier)
@@ -238,6 +244,20 @@ class Supervisor:
 def _outcome(status: int) -> tuple[int, str]:
     code = os.waitstatus_to_exitcode(status)
     return (code, "") if code >= 0 else (128 - code, signal.Signals(-code).name)
+
+
+def _acquired(run: RunDirectory) -> RunLock:
+    """Take the lock; a holder that has said already how its attempt ended is waited for: its process is leaving."""
+    deadline = time.monotonic() + LEAVING_SECONDS
+    while True:
+        try:
+            return RunLock.acquire(run)
+        except RunHeldError as error:
+            attempts = run.attempts()
+            is_leaving = bool(attempts) and read_exit(attempts[-1]) is not None
+            if not is_leaving or time.monotonic() > deadline:
+                raise _held(run, error) from error
+            time.sleep(0.02)
 
 
 def _held(run: RunDirectory, error: RunHeldError) -> RunHeldError:

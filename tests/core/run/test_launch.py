@@ -107,6 +107,26 @@ def test_the_lock_is_free_although_a_forked_worker_of_the_killed_holder_lives(ru
         os.close(write_end)
 
 
+def test_a_holder_whose_attempt_has_ended_is_waited_for(run: RunDirectory) -> None:
+    """Its exit.json is there some moments before its process and its lock are gone."""
+    assert launch(run, worker=stand_in("exit", 0)) == 1
+    ended(run)
+    read_end, write_end = os.pipe()
+    leaving = os.fork()
+    if leaving == 0:
+        RunLock.acquire(run)
+        os.write(write_end, b".")
+        time.sleep(1.5)
+        os._exit(0)
+    os.read(read_end, 1)
+    assert lock_state(run).state == "held"
+    assert launch(run, worker=stand_in("exit", 0)) == 2
+    os.waitpid(leaving, 0)
+    ended(run, 2)
+    os.close(read_end)
+    os.close(write_end)
+
+
 def test_a_process_with_the_pid_but_another_start_time_is_never_signalled(run: RunDirectory) -> None:
     launch(run, worker=stand_in("steps", 100000, 0.01))
     record = read_process(run.attempt(1))
