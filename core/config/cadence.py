@@ -16,6 +16,8 @@ class Cadence(Section):
     """Write the training series every so many steps."""
     evaluate_steps: int = Field(default=0, ge=0, le=1_000_000_000)
     """Evaluate on the held-out split every so many steps, and at the end. 0: only at the end."""
+    evaluate_first: bool = False
+    """Evaluate before the first step too."""
     evaluate_sequences: int | None = Field(default=None, ge=1, le=1_000_000_000)
     """Evaluate on at most so many sequences. Empty: the whole held-out split."""
     sample_steps: int = Field(default=0, ge=0, le=1_000_000_000)

@@ -6,18 +6,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from core.config.code import CodeTokens, FillInTheMiddle
 from core.config.filters import Filter
 from core.config.section import Section
 from core.config.sources import Mix, Source
 
 RowFormat = Literal[
     "alpaca", "dolly", "messages", "sharegpt", "openassistant_tree", "openassistant_messages", "prompt_completion",
-    "question_answer", "preference", "transcript_pair", "ranked", "judged", "prompts",
+    "question_answer", "multiple_choice", "preference", "transcript_pair", "ranked", "judged", "prompts",
 ]  # fmt: skip
 """What the rows of a source say, whatever file they stand in."""
 
 Accepted = Literal["unlabelled_rows", "double_begin", "no_end_of_turn", "dropped_answers", "cut_answers"]
 """Faults of the tokens that stop a run (`core.data.tokens.faults`), as the configuration accepts them."""
+
+
+Syntax = Annotated[str, Field(min_length=1, max_length=50)]
+"""auto, or the name of a Pygments lexer."""
+
+AddedToken = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class TrainedTokenizer(Section):
@@ -38,12 +45,16 @@ class LoadedTokenizer(Section):
     kind: Literal["load"]
     path: str = Field(min_length=1, max_length=4096)
     """A folder with tokenizer.json, such a file, a hub name, or smollm2 after `footplate fetch smollm2`."""
+    added_tokens: list[AddedToken] = Field(default=[], max_length=1000)
+    """Special tokens that are added to it where it lacks them; the model gets an embedding for each."""
 
 
 class ModelTokenizer(Section):
     """The tokenizer that comes with the phase's model."""
 
     kind: Literal["model"]
+    added_tokens: list[AddedToken] = Field(default=[], max_length=1000)
+    """Special tokens that are added to it where it lacks them; the model gets an embedding for each."""
 
 
 Tokenizer = Annotated[TrainedTokenizer | LoadedTokenizer | ModelTokenizer, Field(discriminator="kind")]
@@ -65,6 +76,11 @@ class TextData(Section):
     """How many dropped documents are kept to look at, for each rule."""
     mix: Mix = Mix()
     """How much of each source is taken."""
+    fill_in_the_middle: FillInTheMiddle | None = None
+    """Teach the model to fill a gap. Empty: documents stay as they are."""
+    syntax: Syntax | None = None
+    """Mark tokens by their class of source code, for loss.syntax_weights: auto (by the document's file name; what has
+    none, or one of no language, is not marked), or the Pygments name of one language. Empty: no marks."""
     attend_across_documents: bool = False
     """Let a token attend to earlier documents of its row, and predict the first token of the next one."""
     max_bad_rows: float = Field(default=0.01, ge=0, le=1)
@@ -81,9 +97,15 @@ class InstructionData(Section):
     """How text becomes tokens; the model's own unless stated."""
     format: Literal["auto", RowFormat] = "auto"
     """What a row looks like; auto looks at the first rows of each source, and at its columns."""
-    template: Literal["auto", "alpaca", "chat"] = "auto"
-    """How a row becomes text: the two Alpaca templates, or the tokenizer's chat template; auto takes chat where the
-    tokenizer has one."""
+    template: Literal["auto", "alpaca", "chat", "code"] = "auto"
+    """How a row becomes text: the two Alpaca templates, the tokenizer's chat template, or the Alpaca templates with
+    code_tokens around input and response; auto takes chat where the tokenizer has one, else alpaca."""
+    code_tokens: CodeTokens = CodeTokens()
+    """The tokens of template code."""
+    syntax: Syntax | None = None
+    """Mark the tokens of responses by their class of source code, for loss.syntax_weights: auto (blocks between ```
+    with their language, and all of a response in template code, as Python), or the Pygments name of one language for
+    whole responses. Empty: no marks."""
     max_tokens: int = Field(default=2048, ge=8, le=1048576)
     """Longest example in tokens. A longer one loses the start of its prompt; one whose response alone is longer stops
     the run, unless `accept` says what becomes of it."""

@@ -127,6 +127,23 @@ class PersonalDataFilter(Section):
     """Mask phone numbers."""
 
 
+class DeidentifyFilter(Section):
+    """Masks what tells who a patient is in clinical notes, after the identifiers of HIPAA's Safe Harbor (45 CFR
+    164.514(b)(2)); drops nothing. It works by rules: a name without a title or a cue before it is not found."""
+
+    kind: Literal["deidentify"]
+    names: bool = True
+    """Mask names behind a title or a cue, such as Dr. Jones or Patient: Mary Jones."""
+    dates: bool = True
+    """Mask dates but for the year, and ages over 89."""
+    contacts: bool = True
+    """Mask phone and fax numbers, e-mail and web addresses, IP addresses."""
+    numbers: bool = True
+    """Mask social security, record, account, licence, device and vehicle numbers."""
+    places: bool = True
+    """Mask street addresses, ZIP codes, and towns before a state."""
+
+
 class ContaminationFilter(Section):
     """Drops documents that share a long run of words with an evaluation set."""
 
@@ -205,7 +222,7 @@ class InstructionFilter(Section):
 
 Filter = Annotated[
     LengthFilter | LanguageFilter | GopherQualityFilter | GopherRepetitionFilter | C4QualityFilter
-    | FineWebQualityFilter | PersonalDataFilter | ContaminationFilter | ExactDuplicatesFilter | NearDuplicatesFilter
+    | FineWebQualityFilter | PersonalDataFilter | DeidentifyFilter | ContaminationFilter | ExactDuplicatesFilter | NearDuplicatesFilter
     | PerplexityFilter | NgramPerplexityFilter | InstructionFilter,
     Field(discriminator="kind"),
 ]  # fmt: skip

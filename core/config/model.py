@@ -73,4 +73,14 @@ class RunModel(_Computation):
     """Name of a finished run."""
 
 
-Model = Annotated[ScratchModel | PretrainedModel | GGUFModel | RunModel, Field(discriminator="kind")]
+class PresetModel(_Computation):
+    """The model that a preset trains: that of the oldest finished run of it, else the preset is run first."""
+
+    kind: Literal["preset"]
+    preset: str = Field(min_length=1, max_length=4096)
+    """Name of a training preset, such as quickstart."""
+
+
+Model = Annotated[
+    ScratchModel | PretrainedModel | GGUFModel | RunModel | PresetModel, Field(discriminator="kind")
+]

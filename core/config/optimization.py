@@ -21,6 +21,11 @@ class AdamW(Section):
     """Added to the root of the second moment."""
     max_grad_norm: float | None = Field(default=1.0, gt=0, le=1e9)
     """Clip the norm of the whole gradient to this. Empty: no clipping."""
+    states: Literal["fp32", "8bit"] = "fp32"
+    """How both moments are kept. 8bit: block by block in 8 bits (Dettmers et al. 2022, arXiv:2110.02861), a quarter of
+    the memory; those of embeddings and of parameters under 4,096 numbers stay in fp32."""
+    paged: bool = False
+    """Let the moments move to the host's memory where the GPU's is full."""
 
 
 class _Schedule(Section):

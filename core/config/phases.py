@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from core.config.adapter import Adapter, Full
 from core.config.cadence import Cadence, Sampling
 from core.config.cluster import Cluster
 from core.config.data import InstructionTuningData, PreparableData, PretrainingData
+from core.config.loss import Loss
 from core.config.model import Model
 from core.config.optimization import AdamW, Batch, Precision, Schedule
 from core.config.section import Section
@@ -47,6 +49,10 @@ class PrepareConfig(_Phase):
 class _Training(_Phase):
     model: Model
     """The model to train."""
+    adapter: Adapter = Field(default_factory=lambda: Full(kind="full"))
+    """How much of the model is trained."""
+    loss: Loss = Loss()
+    """What a token counts."""
     optimizer: AdamW = Field(default_factory=lambda: AdamW(kind="adamw"))
     """How gradients move the parameters."""
     schedule: Schedule

@@ -10,7 +10,7 @@ from core.config.section import Section
 
 Container = Literal[
     "json_lines", "json_array", "json_object", "parquet", "csv", "tsv", "text", "markdown", "html", "latex",
-    "gutenberg", "warc", "wet", "mediawiki", "pubmed", "pmc", "medquad", "squad", "hellaswag_text", "code",
+    "gutenberg", "warc", "wet", "mediawiki", "pubmed", "pmc", "medquad", "squad", "hellaswag_text", "xml", "code",
 ]  # fmt: skip
 """How the records of a file are written down, whatever they say."""
 
@@ -41,11 +41,17 @@ class Columns(Section):
 class _Source(Section):
     share: float = Field(default=1.0, gt=0, le=1e15)
     """This source's part of the training tokens; what it counts in is said by data.mix.by."""
+    group: str | None = Field(default=None, pattern=r"^[a-z0-9_]{1,40}$")
+    """Name under which the held-out loss of this source is shown apart, such as medical or general; several sources
+    may have the same."""
 
 
 class _RowSource(_Source):
     columns: Columns = Columns()
     """Which column or key holds what."""
+    text_template: str | None = Field(default=None, min_length=1, max_length=10_000)
+    """Make the text of a document from a row: {name} stands for the value of that column, [[ ... ]] for a part that is
+    left out where a value in it is empty. For text, not for instructions."""
 
 
 class PathSource(_RowSource):
@@ -62,6 +68,18 @@ class PathSource(_RowSource):
     """Patterns of paths, relative to the folder, to leave out."""
     document: Literal["file", "line", "paragraph"] = "file"
     """What one document of a plain text is: the whole file, one line, or what stands between blank lines."""
+    record: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]{0,99}$")
+    """With format xml: the name of the element that is one row; what stands in it are its columns."""
+
+
+class FunctionsSource(_Source):
+    """Functions of Python source that have a docstring, as instruction rows: its words, the signature, the code."""
+
+    kind: Literal["functions"]
+    path: str | None = Field(default=None, min_length=1, max_length=4096)
+    """A file or a folder of Python source. Empty: the standard library of this machine's interpreter."""
+    max_rows: int | None = Field(default=None, ge=1, le=10**9)
+    """Stop after so many functions (files in the order of their names' hashes). Empty: all."""
 
 
 class CodeSource(_Source):
@@ -133,7 +151,7 @@ class HubSource(_RowSource):
 
 
 Source = Annotated[
-    PathSource | CodeSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource | HubSource,
+    PathSource | CodeSource | FunctionsSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource | HubSource,
     Field(discriminator="kind"),
 ]
 

@@ -14,6 +14,7 @@ from core.config.yaml_text import Place, Value
 SOURCES: dict[str, dict[str, Value]] = {
     "path": {"kind": "path", "path": "anything", "columns": {}},
     "code": {"kind": "code", "path": "repository"},
+    "functions": {"kind": "functions"},
     "standard_library": {"kind": "standard_library"},
     "files": {"kind": "files", "path": "texts"},
     "json": {"kind": "json", "path": "rows.jsonl"},
@@ -27,6 +28,7 @@ FILTERS: list[dict[str, Value]] = [
     {"kind": "gopher_repetition"},
     {"kind": "fineweb_quality"},
     {"kind": "personal_data"},
+    {"kind": "deidentify"},
     {"kind": "contamination", "references": ["benchmark.jsonl"]},
     {"kind": "exact_duplicates"},
     {"kind": "near_duplicates"},
@@ -39,12 +41,14 @@ MODELS: dict[str, dict[str, Value]] = {
     "pretrained": {"kind": "pretrained", "path": "folder"},
     "gguf": {"kind": "gguf", "path": "smollm2"},
     "run": {"kind": "run", "run": "earlier-1"},
+    "preset": {"kind": "preset", "preset": "quickstart"},
 }
 TOKENIZERS: dict[str, dict[str, Value]] = {
     "train": {"kind": "train"},
     "load": {"kind": "load", "path": "gpt2"},
     "model": {"kind": "model"},
 }
+ADAPTERS: tuple[dict[str, Value], ...] = ({"kind": "full"}, {"kind": "lora"}, {"kind": "qlora"})
 SCHEDULES = ("constant", "linear", "cosine", "warmup_stable_decay")
 BATCH: dict[str, Value] = {"size": 8, "micro_size": 4, "sequence_length": 64}
 
@@ -70,6 +74,7 @@ def training(phase: str, data: dict[str, Any], model: str = "scratch", schedule:
         "precision": {},
         "cadence": {},
         "sampling": {},
+        "loss": {"syntax_weights": {}},
     }
 
 
@@ -90,6 +95,13 @@ def valid_cases() -> Iterator[dict[str, Any]]:
     for model in MODELS:
         yield training("pretrain", text_data(tokenizer="train" if model == "scratch" else "model"), model)
         yield training("sft", instruction_data("parquet", "load" if model == "scratch" else "model"), model)
+    for adapter in ADAPTERS:
+        yield {**training("sft", instruction_data(tokenizer="model"), "gguf"), "adapter": dict(adapter)}
+        yield {**training("pretrain", text_data(tokenizer="model"), "gguf"), "adapter": dict(adapter)}
+    code = {**instruction_data("functions"), "template": "code", "code_tokens": {}, "syntax": "auto"}
+    yield {"phase": "prepare", "about": {"title": "A case"}, "data": code}
+    filled = {**text_data("code"), "fill_in_the_middle": {}, "syntax": "python"}
+    yield {"phase": "prepare", "about": {"title": "A case"}, "data": filled}
     yield {"phase": "prepare", "about": {"title": "A case"}, "data": instruction_data("hub")}
     yield training("sft", {"kind": "run", "run": "prepared-1"}, "run")
     yield training("pretrain", {"kind": "run", "run": "prepared-1"})
