@@ -128,8 +128,11 @@ class PersonalDataFilter(Section):
 
 
 class DeidentifyFilter(Section):
-    """Masks what tells who a patient is in clinical notes, after the identifiers of HIPAA's Safe Harbor (45 CFR
-    164.514(b)(2)); drops nothing. It works by rules: a name without a title or a cue before it is not found."""
+    """Masks what tells who a patient is in clinical notes; drops nothing.
+
+    After the identifiers of HIPAA's Safe Harbor (45 CFR 164.514(b)(2)). It works by rules: a name without a title or a
+    cue before it is not found.
+    """
 
     kind: Literal["deidentify"]
     names: bool = True
@@ -222,7 +225,7 @@ class InstructionFilter(Section):
 
 Filter = Annotated[
     LengthFilter | LanguageFilter | GopherQualityFilter | GopherRepetitionFilter | C4QualityFilter
-    | FineWebQualityFilter | PersonalDataFilter | DeidentifyFilter | ContaminationFilter | ExactDuplicatesFilter | NearDuplicatesFilter
-    | PerplexityFilter | NgramPerplexityFilter | InstructionFilter,
+    | FineWebQualityFilter | PersonalDataFilter | DeidentifyFilter | ContaminationFilter | ExactDuplicatesFilter
+    | NearDuplicatesFilter | PerplexityFilter | NgramPerplexityFilter | InstructionFilter,
     Field(discriminator="kind"),
 ]  # fmt: skip

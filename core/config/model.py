@@ -81,6 +81,4 @@ class PresetModel(_Computation):
     """Name of a training preset, such as quickstart."""
 
 
-Model = Annotated[
-    ScratchModel | PretrainedModel | GGUFModel | RunModel | PresetModel, Field(discriminator="kind")
-]
+Model = Annotated[ScratchModel | PretrainedModel | GGUFModel | RunModel | PresetModel, Field(discriminator="kind")]

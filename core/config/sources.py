@@ -151,9 +151,10 @@ class HubSource(_RowSource):
 
 
 Source = Annotated[
-    PathSource | CodeSource | FunctionsSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource | HubSource,
+    PathSource | CodeSource | FunctionsSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource
+    | HubSource,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
 
 
 class Mix(Section):

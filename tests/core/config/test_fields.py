@@ -41,7 +41,7 @@ def test_a_row_says_what_may_stand_there() -> None:
     assert found["seed"].value == found["seed"].default == 17
     model = found["model.kind"]
     assert (model.kind, model.value, model.title) == ("union", "scratch", "model")
-    assert model.choices == ("scratch", "pretrained", "gguf", "run")
+    assert model.choices == ("scratch", "pretrained", "gguf", "run", "preset")
     assert model.choice_help[0] == "A decoder built from these numbers, with fresh weights."
     assert found["cadence"].kind == "section"
 

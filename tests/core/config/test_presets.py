@@ -119,11 +119,11 @@ steps: 4
     for words in [
         "p.yaml:2: about.title: is missing: What this preset does, in a line",
         'p.yaml:2: about.titel: is not a field of about (found "x"); did you mean title?',
-        'p.yaml:4: model.kind: must be one of scratch, pretrained, gguf, run (found "scrach"); did you mean scratch?',
+        'p.yaml:4: model.kind: must be one of scratch, pretrained, gguf, run, preset (found "scrach"); did you mean ',
         'p.yaml:5: model.layers: must be a whole number from 1 to 1,000; write it without quotes (found "6")',
         "p.yaml:6: model.hidden_size: must be a multiple of model.heads (4); the nearest are 248 and 252 (found 250)",
         "p.yaml:8: model.bogus: is not a field of model.kind scratch; allowed here: kind, layers",
-        "p.yaml:12: data.sources.0.kind: must be one of path, code, standard_library, files, json, parquet, hub",
+        "p.yaml:12: data.sources.0.kind: must be one of path, code, functions, standard_library, files, json",
         'p.yaml:13: data.sources.0.max_bytes: must be a whole number from 1,000 to 1,000,000,000 (found "1k")',
         "p.yaml:14: data.tokenizer.kind: must be train or load",
         "p.yaml:15: schedule.peak_learning_rate: is missing: The highest learning rate; it must be a number, above 0",
