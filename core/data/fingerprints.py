@@ -155,7 +155,7 @@ def with_known_tokenizer(data: TextData | InstructionData, known: Mapping[str, P
             f"data.tokenizer.path: expected {name} on this machine, found no {folder / 'tokenizer.json'}",
             hint=f"Run `footplate fetch {name}` first.",
         )
-    return data.model_copy(update={"tokenizer": LoadedTokenizer(kind="load", path=str(folder))})
+    return data.model_copy(update={"tokenizer": data.tokenizer.model_copy(update={"path": str(folder)})})
 
 
 def _source_values(source: Source, work: Work) -> dict[str, Any]:
@@ -175,10 +175,11 @@ def _source_values(source: Source, work: Work) -> dict[str, Any]:
 
 def _tokenizer_values(data: TextData | InstructionData, model_tokenizer: Path | None) -> dict[str, Any]:
     place = tokenizer_place(data, model_tokenizer)
-    if place is None:
+    if place is None or isinstance(data.tokenizer, TrainedTokenizer):
         return data.tokenizer.model_dump(mode="json")
     files = [place] if place.is_file() else [place / name for name in TOKENIZER_FILES if (place / name).is_file()]
-    return {"files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}}
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {"files": digests, "added_tokens": data.tokenizer.added_tokens}
 
 
 def _commit(source: HubSource) -> str:

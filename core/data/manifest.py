@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, Val
 
 from core.errors import DataError
 
-VERSION = 2
+VERSION = 3
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer"
 
@@ -107,6 +107,8 @@ class Manifest(_Record):
     made_from: str
     """SHA-256 of the settings and of the content of the sources."""
     vocabulary_size: int
+    added_tokens: list[str]
+    """Tokens that the configuration added to the tokenizer, in the order of their ids, which are the last."""
     end_token_id: int
     stop_token_ids: list[int]
     """What ends a continuation: the end token, and the end-of-turn token of the chat template."""

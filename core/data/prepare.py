@@ -34,6 +34,7 @@ from core.data.source_records import dropped_rows, source_records
 from core.data.splits import check_splits
 from core.data.tally import check_shares
 from core.data.tokenizer_training import train_on_split
+from core.data.tokens.added_tokens import add_tokens
 from core.data.tokens.assembly import Assembly
 from core.data.tokens.encoding import TOKENS, encode_unit, encoded_unit, remove_unfinished, tokens_folder
 from core.data.tokens.examples import stop_token_ids
@@ -105,6 +106,7 @@ class _Preparation:
         self._work_folder = folder / _WORK
         self._means = means
         self._work = work
+        self._added_tokens: list[str] = []
 
     def run(self, model_tokenizer: Path | None) -> Manifest:
         """Fill the folder and return its manifest."""
@@ -149,8 +151,11 @@ class _Preparation:
 
     def _copy_tokenizer(self, place: Path) -> TemplateName | None:
         """Copy the tokenizer; fail here, before the first row is read, where its template cannot be used."""
-        copy_tokenizer(place, self._folder / TOKENIZER, load_tokenizer(place))
-        return self._template(load_tokenizer(self._folder / TOKENIZER))
+        folder = self._folder / TOKENIZER
+        copy_tokenizer(place, folder, load_tokenizer(place))
+        if not isinstance(self._data.tokenizer, TrainedTokenizer):
+            self._added_tokens = add_tokens(folder, self._data.tokenizer.added_tokens)
+        return self._template(load_tokenizer(folder))
 
     def _template(self, tokenizer: TextTokenizer) -> TemplateName | None:
         if not isinstance(self._data, InstructionData):
@@ -218,6 +223,7 @@ class _Preparation:
             digest="",
             made_from=cleaned.plan.digest(),
             vocabulary_size=tokenizer.vocabulary_size,
+            added_tokens=self._added_tokens,
             end_token_id=tokenizer.end_token_id,
             stop_token_ids=stop_token_ids(
                 tokenizer, template, self._data.accept if isinstance(self._data, InstructionData) else ()

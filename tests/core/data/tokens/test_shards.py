@@ -34,6 +34,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
             digest="",
             made_from="",
             vocabulary_size=vocabulary_size,
+            added_tokens=[],
             end_token_id=0,
             stop_token_ids=[0],
             template="none",
