@@ -24,6 +24,22 @@ def save_model(model: Any, tokenizer_folder: Path, destination: Path, *, stop_to
     trained on: the stored generation config ends a text at them too, besides the ends that the model declares.
     Raises: StorageError where the disk is full or fails.
     """
+    with placed_whole(destination) as folder:
+        write_model(model, tokenizer_folder, folder, stop_token_ids=stop_token_ids)
+
+
+def write_model(
+    model: Any,
+    tokenizer_folder: Path,
+    folder: Path,
+    *,
+    stop_token_ids: Sequence[int] = (),
+    max_shard_bytes: int | None = None,
+) -> None:
+    """Write what `save_model` does into a folder that is there; weights beyond `max_shard_bytes` go into several files.
+
+    Raises: OSError where the disk is full or fails.
+    """
     # A copy of the shell that shares the tensors, so that settings for use do not reach the model in training.
     shell = copy.copy(model)
     shell.config = copy.deepcopy(model.config)
@@ -32,8 +48,13 @@ def save_model(model: Any, tokenizer_folder: Path, destination: Path, *, stop_to
     ends = list(dict.fromkeys([*declared_ends(model), *stop_token_ids]))
     shell.generation_config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
     shell.generation_config.pad_token_id = shell.config.pad_token_id
-    with placed_whole(destination) as folder:
-        shell.save_pretrained(folder)
-        for name in _TOKENIZER_FILES:  # the folder may hold a model of its own
-            if (tokenizer_folder / name).is_file():
-                shutil.copyfile(tokenizer_folder / name, folder / name)
+    # None: one file up to 50 GB, as transformers has it.
+    shell.save_pretrained(folder, **({} if max_shard_bytes is None else {"max_shard_size": max_shard_bytes}))
+    copy_tokenizer(tokenizer_folder, folder)
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy the files of a tokenizer, and nothing else: `source` may hold a model of its own."""
+    for name in _TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
