@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from core.errors import DataError
 
@@ -55,6 +55,20 @@ class ShardRecord(_Record):
     files: list[FileRecord]
 
 
+class DocumentRange(_Record):
+    """Documents of a split that lie one after another."""
+
+    first: int
+    documents: int
+
+
+class GroupRecord(_Record):
+    """The documents that sources of one `group` gave to a split; without ranges where they gave none."""
+
+    name: str
+    ranges: list[DocumentRange]
+
+
 class SplitRecord(_Record):
     """All shards of one split."""
 
@@ -63,6 +77,8 @@ class SplitRecord(_Record):
     supervised_tokens: int
     """Tokens that the loss counts; every one but the first of a document for text."""
     shards: list[ShardRecord]
+    groups: list[GroupRecord] = Field(default=[], exclude_if=lambda groups: not groups)
+    """Of the held-out split: which documents are whose, in the order in which sources name the groups."""
 
 
 class SourceFileRecord(_Record):

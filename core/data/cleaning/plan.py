@@ -26,7 +26,10 @@ from core.errors import DataError
 VERSION = 3
 _LAYOUT = {"pack", "attend_across_documents"}
 """Fields of the data that say how prepared tokens are laid into batches."""
-_LATER = _LAYOUT | {"mix", "max_bad_rows", "max_unlabelled_rows", "accept", "tokenizer", "template", "max_tokens"}
+_LATER = _LAYOUT | {
+    "mix", "max_bad_rows", "max_unlabelled_rows", "accept", "tokenizer", "template", "max_tokens", "code_tokens",
+    "fill_in_the_middle", "syntax",
+}  # fmt: skip
 """Fields that change nothing of what is read and filtered."""
 UNIT_BYTES = (16 * 2**20, 256 * 2**20)
 """The smallest and the largest unit; between them, so that a corpus has about UNITS of them."""
@@ -197,6 +200,7 @@ def _content(plan: Plan, without: set[str]) -> dict[str, Any]:
         source.pop("path", None)
         if "mix" in without:
             source.pop("share")
+            source.pop("group")
     return values
 
 

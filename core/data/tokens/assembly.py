@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config.sources import Source
 from core.data.cleaning.plan import Plan
-from core.data.manifest import SPLITS, Split, SplitRecord
+from core.data.manifest import SPLITS, DocumentRange, GroupRecord, Split, SplitRecord
 from core.data.progress import Work
 from core.data.sources.reading import describe
 from core.data.tokens.encoding import UnitTokens, read_tokens
@@ -42,9 +43,7 @@ class Assembly:
 
     def _write(self, split: Split) -> SplitRecord:
         supervised = self._plan.data.kind == "instructions"
-        writer = ShardWriter(
-            self._folder, split, vocabulary_size=self._vocabulary_size, supervised=supervised
-        )
+        writer = ShardWriter(self._folder, split, vocabulary_size=self._vocabulary_size, supervised=supervised)
         documents = [0] * len(self._plan.data.sources)
         tokens = [0] * len(self._plan.data.sources)
         read = lru_cache(maxsize=64)(lambda unit: self._read(unit, split))
@@ -62,7 +61,9 @@ class Assembly:
         finally:
             writer.abandon()
         self.given[split] = list(zip(documents, tokens, strict=True))
-        return record
+        if split == "train":
+            return record
+        return record.model_copy(update={"groups": group_records(self._plan.data.sources, documents)})
 
     def _read(self, unit: int, split: Split) -> UnitTokens | None:
         return read_tokens(self._work_folder, unit, split, self._vocabulary_size)
@@ -104,3 +105,21 @@ class Assembly:
                 numbers = np.arange(len(lengths), dtype=np.int64)
                 parts.append(np.stack([np.full_like(numbers, unit), numbers, lengths], axis=1))
         return np.concatenate(parts)
+
+
+def group_records(sources: Sequence[Source], documents: Sequence[int]) -> list[GroupRecord]:
+    """Return which documents of a split belong to which group, where the split has them source by source.
+
+    `documents` says how many each source gave. What sources without a group gave is in no record.
+    """
+    groups: dict[str, list[DocumentRange]] = {}
+    first = 0
+    for source, count in zip(sources, documents, strict=True):
+        if source.group is not None:
+            ranges = groups.setdefault(source.group, [])
+            if ranges and ranges[-1].first + ranges[-1].documents == first:
+                ranges[-1] = DocumentRange(first=ranges[-1].first, documents=ranges[-1].documents + count)
+            elif count:
+                ranges.append(DocumentRange(first=first, documents=count))
+        first += count
+    return [GroupRecord(name=name, ranges=ranges) for name, ranges in groups.items()]
