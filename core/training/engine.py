@@ -1,20 +1,21 @@
-"""The one place that knows devices, precision and the optimizer; `step` is one update of the parameters."""
+"""The one place that knows devices and precision; `step` is one update of the parameters."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from core.config.optimization import AdamW
 from core.model.batch import PackedBatch
 from core.training.device import Dtype, autocast
 from core.training.objectives import Objective
+from core.training.optimizers import build_optimizer, load_state, missing_state, state_tensors
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,13 +52,7 @@ class Engine:
         self.dtype = dtype
         self._max_grad_norm = optimizer.max_grad_norm
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.AdamW(
-            decay_groups(model, weight_decay=optimizer.weight_decay),
-            lr=0.0,
-            betas=optimizer.betas,
-            eps=optimizer.epsilon,
-            fused=True,
-        )
+        self.optimizer = build_optimizer(model, optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "fp16")
 
     def call(self, function: Callable[Concatenate[PreTrainedModel, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -89,10 +84,10 @@ class Engine:
         rows = _row_words([row for batch in micro_batches for row in batch.rows])
         return replace(result, refusal=f"{result.refusal} (in a step of rows {rows})")
 
-    def _backward(self, batch: PackedBatch, objective: Objective[PackedBatch], counts: Sequence[int]) -> Tensor:
+    def _backward(self, batch: PackedBatch, objective: Objective[PackedBatch], counts: Sequence[float]) -> Tensor:
         terms = self.call(objective, batch.to(self.device))
         parts = zip(objective.weights, terms, counts, strict=True)
-        loss = torch.stack([weight * term / max(count, 1) for weight, term, count in parts]).sum()
+        loss = torch.stack([weight * term / (count or 1) for weight, term, count in parts]).sum()
         torch.autograd.backward(self.scaler.scale(loss))
         return loss.detach()
 
@@ -126,35 +121,16 @@ class Engine:
         return "the norm of the gradient overflows"
 
     def optimizer_tensors(self) -> dict[str, Tensor]:
-        """Return the optimizer's state by parameter name: NAME/exp_avg, NAME/exp_avg_sq, NAME/step."""
-        return {
-            f"{name}/{key}": value
-            for name, parameter in self.parameters.items()
-            for key, value in self.optimizer.state[parameter].items()
-        }
+        """Return the optimizer's state by parameter name: NAME/exp_avg, NAME/exp_avg_sq, NAME/step (see optimizers)."""
+        return state_tensors(self.optimizer, self.parameters)
 
-    def load_optimizer_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `optimizer_tensors` gave; hyper-parameters come from the configuration, not from here."""
-        for name, parameter in self.parameters.items():
-            state: dict[str, Any] = {}
-            for key in ("exp_avg", "exp_avg_sq", "step"):
-                if (tensor := tensors.get(f"{name}/{key}")) is not None:
-                    state[key] = tensor.to(parameter.device).clone()
-            if state:
-                self.optimizer.state[parameter] = state
+    def missing_optimizer_tensors(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Name what `tensors` lack of what `optimizer_tensors` gives after a step, or have in another form."""
+        return missing_state(self.optimizer, self.parameters, tensors)
 
-
-def decay_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Return two parameter groups: matrices with weight decay; norms, biases and embeddings without.
-
-    Each trainable parameter is in one group, tied ones once (as an embedding).
-    """
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in trainable if p.ndim >= 2 and id(p) not in embeddings]
-    kept = [p for p in trainable if p.ndim < 2 or id(p) in embeddings]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+    def load_optimizer_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `optimizer_tensors` gave."""
+        load_state(self.optimizer, self.parameters, tensors)
 
 
 def _name_batch(micro_batches: Sequence[PackedBatch], losses: Sequence[float]) -> str:

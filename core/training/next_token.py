@@ -22,14 +22,16 @@ from core.model.compile import compile_layers
 from core.model.load import build_model
 from core.model.reading import Reading
 from core.model.verification import verify_reading
-from core.run.events import Evaluated, Sampled, Started
+from core.run.events import Evaluated, Notice, Sampled, Started
 from core.run.session import Outcome, Session
 from core.training.batches import Batches, Deal, Rows
 from core.training.device import TORCH_DTYPES, Dtype, choose_device, device_name, resolve_dtype
 from core.training.engine import Engine
 from core.training.evaluate import evaluate
+from core.training.held_out import HeldOut, empty_groups, group_series
 from core.training.loop import Work, fit
 from core.training.objectives import NextToken
+from core.training.optimizers import optimizer_words, paging_words, state_bytes
 from core.training.resume import Position, fingerprint
 from core.training.sample import sample
 from core.training.setup import (
@@ -50,9 +52,14 @@ class Material:
 
     tokens: Tokens
     train: Rows
-    held_out: Rows
+    held_out: tuple[HeldOut, ...]
     template: Literal["none", "alpaca", "chat"]
     model_folder: Path | None
+
+    @property
+    def held_out_sequences(self) -> int:
+        """How many sequences an evaluation without a limit takes."""
+        return sum(len(part.rows) for part in self.held_out)
 
 
 def train(config: PretrainConfig | SFTConfig, session: Session, material: Material, *, allow_inexact: bool) -> Outcome:
@@ -78,7 +85,12 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     batches = Batches(material.train, deal)
     marks = fingerprint(config, data_digest=tokens.manifest.digest, device=device, dtype=dtype)
     facts = _facts(config, engine, reading, material)
-    session.start(Started(phase=config.phase, steps=steps, series=SERIES, facts=facts))
+    series = (*SERIES, *group_series(material.held_out))
+    session.start(Started(phase=config.phase, steps=steps, series=series, facts=facts))
+    for notice in empty_groups(material.held_out):
+        session.emit(notice)
+    if words := paging_words(config.optimizer, device):
+        session.emit(Notice(level="warning", code="not_paged", message=words))
     position = resume(session, engine, batches, marks, steps=steps, allow_inexact=allow_inexact)
     session.step = position.step
     check_space(session, engine, keep=config.cadence.keep_checkpoints)
@@ -95,7 +107,7 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
             steps=steps,
             position=position,
             marks=marks,
-            evaluate=evaluate_now if len(material.held_out) else None,
+            evaluate=evaluate_now if material.held_out_sequences else None,
             sample=sample_now,
             owed=owed_at(session, config, step=position.step, steps=steps),
         )
@@ -196,10 +208,11 @@ def _facts(
         "accumulation": batch.size // batch.micro_size,
         "tokens_per_step": batch.size * batch.sequence_length,
         "train_sequences": len(material.train),
-        "held_out_sequences": len(material.held_out),
+        "held_out_sequences": material.held_out_sequences,
         "train_tokens": material.tokens.manifest.train.tokens,
         "vocabulary_size": material.tokens.manifest.vocabulary_size,
         "max_grad_norm": config.optimizer.max_grad_norm or 0.0,
+        "optimizer": optimizer_words(config.optimizer, engine.device),
+        "optimizer_bytes": state_bytes(engine.optimizer),
         "torch": torch.__version__,
     }
-

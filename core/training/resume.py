@@ -19,6 +19,7 @@ from core.training.batches import Batches, Cursor
 from core.training.checkpoint import Snapshot
 from core.training.device import device_name
 from core.training.engine import Engine
+from core.training.optimizers import is_from_bitsandbytes
 
 FREE_SECTIONS = frozenset({"about", "cadence", "sampling"})
 EXTENSIBLE = frozenset({"config.schedule.steps", "config.schedule.epochs"})
@@ -48,8 +49,13 @@ def fingerprint(
         "dtype": dtype,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        **{f"version.{name}": version(name) for name in VERSIONED},
+        **{f"version.{name}": version(name) for name in (*VERSIONED, *_libraries(config))},
     }
+
+
+def _libraries(config: PretrainConfig | SFTConfig) -> list[str]:
+    """Return the libraries besides VERSIONED that compute something of this run."""
+    return ["bitsandbytes"] if is_from_bitsandbytes(config.optimizer) else []
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -98,7 +104,7 @@ def restore(snapshot: Snapshot, engine: Engine, batches: Batches) -> Position:
     with torch.no_grad():
         for name, tensor in snapshot.tensors.get("model", {}).items():
             engine.parameters[name].copy_(tensor)
-    engine.load_optimizer_tensors(dict(snapshot.tensors.get("optimizer", {})))
+    engine.load_optimizer_tensors(snapshot.tensors.get("optimizer", {}))
     if "scaler" in state and engine.scaler.is_enabled():
         engine.scaler.load_state_dict(state["scaler"])
     if "cursor" in state:
@@ -124,11 +130,8 @@ def missing_pieces(snapshot: Snapshot, engine: Engine) -> list[str]:
     if engine.scaler.is_enabled() and not (scaler and "_growth_tracker" in scaler):
         missing.append("scaler in state.json")
     optimizer = snapshot.tensors.get("optimizer", {})
-    for name, parameter in engine.parameters.items() if snapshot.step else ():
-        for key in ("exp_avg", "exp_avg_sq", "step"):
-            tensor = optimizer.get(f"{name}/{key}")
-            if tensor is None or (key != "step" and tensor.shape != parameter.shape):
-                missing.append(f"{name}/{key} in optimizer.safetensors")
+    if snapshot.step:
+        missing += [f"{name} in optimizer.safetensors" for name in engine.missing_optimizer_tensors(optimizer)]
     needed = {"torch"} | ({"cuda"} if engine.device.type == "cuda" else set())
     absent = needed - snapshot.tensors.get("generators", {}).keys()
     missing += [f"{name} in generators.safetensors" for name in sorted(absent)]

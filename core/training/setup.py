@@ -34,6 +34,7 @@ from core.training.checkpoint import list_checkpoints, load_newest, step_of
 from core.training.device import peak_memory_bytes
 from core.training.engine import Engine
 from core.training.loop import due_at
+from core.training.optimizers import state_bytes
 from core.training.resume import Position, changes, missing_pieces, restore
 
 SERIES = (
@@ -115,9 +116,9 @@ def check_space(session: Session, engine: Engine, *, keep: int) -> None:
 
     Raises: StorageError with what is needed and what is there.
     """
-    one = 3 * sum(p.numel() * p.element_size() for p in engine.parameters.values())
+    trained = sum(p.numel() * p.element_size() for p in engine.parameters.values())
     more = max(1, keep + 1 - len(list_checkpoints(session.run)))
-    need, have = one * more + one // 3, shutil.disk_usage(session.run.path).free
+    need, have = (trained + state_bytes(engine.optimizer)) * more + trained, shutil.disk_usage(session.run.path).free
     if need > have:
         raise StorageError(
             f"{more} more checkpoints and the model take {need / 1e9:.2f} GB, the disk has {have / 1e9:.2f} GB",

@@ -16,8 +16,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from core.config.optimization import AdamW
 from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.verification import verify_reading
-from core.training.engine import Engine, decay_groups
+from core.training.engine import Engine
 from core.training.objectives import NextToken
+from core.training.optimizers import decay_groups
 
 CPU = torch.device("cpu")
 
