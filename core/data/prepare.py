@@ -34,11 +34,12 @@ from core.data.source_records import dropped_rows, source_records
 from core.data.splits import check_splits
 from core.data.tally import check_shares
 from core.data.tokenizer_training import train_on_split
-from core.data.tokens.added_tokens import add_tokens
+from core.data.tokens.added_tokens import add_tokens, check_special
 from core.data.tokens.assembly import Assembly
 from core.data.tokens.encoding import TOKENS, encode_unit, encoded_unit, remove_unfinished, tokens_folder
 from core.data.tokens.examples import stop_token_ids
 from core.data.tokens.faults import Faults
+from core.data.tokens.fill_in_the_middle import gaps_tokens
 from core.data.tokens.templates import TemplateName, resolve_template
 from core.data.tokens.tokenize import TextTokenizer
 from core.data.tokens.tokenizer_files import copy_tokenizer, load_tokenizer
@@ -159,6 +160,8 @@ class _Preparation:
 
     def _template(self, tokenizer: TextTokenizer) -> TemplateName | None:
         if not isinstance(self._data, InstructionData):
+            if (gaps := self._data.fill_in_the_middle) is not None:
+                check_special(tokenizer, gaps_tokens(gaps))
             return None
         template = resolve_template(self._data.template, tokenizer)
         stop_token_ids(tokenizer, template, self._data.accept)

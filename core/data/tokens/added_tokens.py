@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,27 @@ def with_added_tokens(tokenizer: TextTokenizer, tokens: Sequence[str]) -> tuple[
             hint="Take another tokenizer, or add the tokens to its file yourself.",
         )
     return replace(tokenizer, backend=backend), missing
+
+
+def check_special(tokenizer: TextTokenizer, tokens: Mapping[str, str]) -> None:
+    """Raise DataError where a token is no special token, or ends texts; `tokens` has each by the field that names it.
+
+    Text could be encoded to a token that is not special, and nobody could tell it from one that was set.
+    """
+    for field, token in tokens.items():
+        if token == tokenizer.end_token:
+            raise DataError(
+                f"{field}: expected a token of its own, found {token!r}, the tokenizer's end of text",
+                hint="Name another token.",
+            )
+        if token not in tokenizer.special_tokens:
+            known = tokenizer.backend.token_to_id(token) is not None
+            raise DataError(
+                f"{field}: expected a special token of the tokenizer, found {token!r}, which "
+                f"{'is an ordinary one there' if known else 'it does not have'}",
+                hint=f"Name it in data.tokenizer.added_tokens: [{', '.join(map(json.dumps, tokens.values()))}] (in "
+                "special_tokens with kind train).",
+            )
 
 
 def _all_special(backend: Tokenizer, tokens: set[str]) -> Tokenizer:

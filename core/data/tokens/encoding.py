@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from core.config.data import InstructionData
+from core.config.data import InstructionData, TextData
 from core.data.cleaning.passes import folder_of, passes_of
-from core.data.cleaning.plan import read_plan
+from core.data.cleaning.plan import Plan, read_plan
 from core.data.cleaning.unit_files import Item, UnitFiles
 from core.data.construction import synchronise_entry, write_whole, writer_name
 from core.data.formats import loaded
@@ -25,9 +25,10 @@ from core.data.manifest import SPLITS, TOKENIZER, Split, SplitRecord
 from core.data.tally import RowError, Tally
 from core.data.tokens.examples import ExampleEncoder
 from core.data.tokens.faults import Faults
+from core.data.tokens.fill_in_the_middle import document_parts
 from core.data.tokens.shards import ShardWriter, token_type
 from core.data.tokens.templates import resolve_template
-from core.data.tokens.tokenize import TextTokenizer, encode_documents
+from core.data.tokens.tokenize import TextTokenizer, encode_documents, encode_parts
 from core.data.tokens.tokenizer_files import load_tokenizer
 
 _BATCH_CHARACTERS = 4 * 2**20
@@ -119,7 +120,7 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
     faults = Faults()
     try:
         for batch in _batches(files.items()):
-            pairs = _texts(tokenizer, batch) if encoder is None else _conversations(encoder, batch, faults)
+            pairs = _texts(tokenizer, batch, plan) if encoder is None else _conversations(encoder, batch, faults)
             for item, found in pairs:
                 done += 1
                 heard(done)
@@ -153,10 +154,14 @@ def _encoders(work: Path, _changed_ns: int) -> tuple[TextTokenizer, ExampleEncod
     return tokenizer, ExampleEncoder(tokenizer, template, data.max_tokens, accept=data.accept)
 
 
-def _texts(tokenizer: TextTokenizer, batch: list[Item]) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
+def _texts(tokenizer: TextTokenizer, batch: list[Item], plan: Plan) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
     start = len(tokenizer.prefix_ids)
-    encoded = encode_documents(tokenizer, [item.payload for item in batch])
-    for item, ids in zip(batch, encoded, strict=True):
+    gaps = plan.data.fill_in_the_middle if isinstance(plan.data, TextData) else None
+    documents = [document_parts(item.payload, gaps, seed=plan.seed) for item in batch]
+    whole = encode_documents(tokenizer, [parts[0].text for parts in documents if len(parts) == 1])
+    cut = iter(encode_parts(tokenizer, [parts for parts in documents if len(parts) > 1]))
+    for item, parts in zip(batch, documents, strict=True):
+        ids = next(whole) if len(parts) == 1 else next(cut)
         if (ids[start:-1] == tokenizer.end_token_id).any():
             yield item, RowError("control_token", f"expected text, found what encodes to {tokenizer.end_token}")
         else:

@@ -100,6 +100,17 @@ class TextTokenizer:
         return self._plain_ids([text])[0]
 
 
+@dataclass(frozen=True)
+class DocumentPart:
+    """A stretch of a document's tokens that is encoded on its own.
+
+    `start` is where in the document its text begins; None for a control token, whose text is in no document.
+    """
+
+    text: str
+    start: int | None
+
+
 def pieces(text: str, characters: int = _PIECE_CHARACTERS) -> Iterator[str]:
     """Yield a text in pieces of about so many characters, so that long ones are encoded in parallel and small memory.
 
@@ -130,3 +141,23 @@ def encode_documents(tokenizer: TextTokenizer, texts: Sequence[str]) -> Iterator
             parts += [np.array(ids, dtype=np.int64) for ids in encoded]
         parts.append(np.array([tokenizer.end_token_id], dtype=np.int64))
         yield np.concatenate(parts)
+
+
+def encode_parts(tokenizer: TextTokenizer, documents: Sequence[Sequence[DocumentPart]]) -> list[NDArray[np.int64]]:
+    """Return the ids of documents that are made of parts: begin token where there is one, parts, end token.
+
+    No part gets the space that some tokenizers put before a text. Shapes: (tokens,) each.
+    """
+    texts = [piece for parts in documents for part in parts if part.start is not None for piece in pieces(part.text)]
+    encoded = iter(tokenizer.encode(texts, control=False, continued=True))
+    result: list[NDArray[np.int64]] = []
+    for parts in documents:
+        ids = list(tokenizer.prefix_ids)
+        for part in parts:
+            if part.start is None:
+                ids += tokenizer.encode([part.text], control=True, continued=True)[0]
+            else:
+                for _ in pieces(part.text):
+                    ids += next(encoded)
+        result.append(np.array([*ids, tokenizer.end_token_id], dtype=np.int64))
+    return result
