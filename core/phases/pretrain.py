@@ -12,6 +12,7 @@ from core.data.tokens.shards import TokenShards
 from core.model.load import resolve_model
 from core.run.session import Outcome, Session
 from core.training.batches import TextRows
+from core.training.held_out import held_out_parts
 from core.training.next_token import Material, train
 from core.training.setup import left_before_training, prepared_tokens
 
@@ -28,7 +29,11 @@ def run(config: PretrainConfig, session: Session, *, allow_inexact: bool) -> Out
     # 2. rows: the stream of documents cut into sequences
     length, across = config.batch.sequence_length, config.data.attend_across_documents
     rows = TextRows(TokenShards(tokens.folder, "train"), length=length, across=across)
-    held_out = TextRows(TokenShards(tokens.folder, "held_out"), length=length, across=across)
+    held = TokenShards(tokens.folder, "held_out")
+    held_out = held_out_parts(
+        tokens.manifest.held_out,
+        lambda documents: TextRows(held, length=length, across=across, documents=documents),
+    )
 
     # 3. model, loop, export
     material = Material(tokens, rows, held_out, template="none", model_folder=model_folder)

@@ -14,6 +14,7 @@ from core.errors import DataError
 from core.model.load import resolve_model
 from core.run.session import Outcome, Session
 from core.training.batches import InstructionRows
+from core.training.held_out import held_out_parts
 from core.training.next_token import Material, train
 from core.training.setup import left_before_training, prepared_tokens
 
@@ -39,7 +40,10 @@ def run(config: SFTConfig, session: Session, *, allow_inexact: bool) -> Outcome:
         )
 
     rows = InstructionRows(trained, length=length, pack=pack)
-    held_out = InstructionRows(held, length=length, pack=pack)
+    held_out = held_out_parts(
+        tokens.manifest.held_out,
+        lambda documents: InstructionRows(held, length=length, pack=pack, documents=documents),
+    )
 
     # 3. model, loop, export
     material = Material(tokens, rows, held_out, template=tokens.manifest.template, model_folder=model_folder)

@@ -14,17 +14,22 @@ from core.data.tokens.packing import best_fit
 from core.data.tokens.shards import TokenShards
 from core.model.batch import IGNORED, PackedBatch
 
+ClassWeights = NDArray[np.float32]
+"""What a token of each class of source code counts: (classes,), in the order of core.data.tokens.syntax.CLASSES."""
+
 
 @dataclass(frozen=True)
 class Row:
     """One sequence: documents end to end, with targets that are shifted already (-100 where the loss does not count).
 
-    Shapes: ids and targets are (tokens,); lengths has one entry a document and sums to tokens.
+    Shapes: ids and targets are (tokens,); lengths has one entry a document and sums to tokens. `weights`, (tokens,)
+    float32, is what each target counts, 0 where there is none; None where all count 1.
     """
 
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
     lengths: tuple[int, ...]
+    weights: NDArray[np.float32] | None = None
 
 
 class Rows(Protocol):
@@ -41,44 +46,74 @@ class TextRows:
     """The stream of all documents, cut into sequences of equal length; the last one may be shorter.
 
     A sequence that begins inside a document goes on with it; unless `across`, no token attends to an earlier document
-    or predicts the first token of the next one.
+    or predicts the first token of the next one. With `documents`, the stream of these alone. `weights` are those of
+    the classes that the shards mark.
     """
 
-    def __init__(self, shards: TokenShards, *, length: int, across: bool) -> None:
+    def __init__(
+        self,
+        shards: TokenShards,
+        *,
+        length: int,
+        across: bool,
+        documents: range | None = None,
+        weights: ClassWeights | None = None,
+    ) -> None:
         self._shards = shards
+        self._weights = weights
         self._length = length
         self._across = across
         self._starts = np.asarray(shards.document_starts, dtype=np.int64)
+        chosen = range(len(self._starts) - 1) if documents is None else documents
+        self._begin, self._end = int(self._starts[chosen.start]), int(self._starts[chosen.stop])
 
     def __len__(self) -> int:
-        return max(0, -(-(self._shards.tokens - 1) // self._length))
+        return max(0, -(-(self._end - self._begin - 1) // self._length))
 
     def __getitem__(self, index: int) -> Row:
-        begin = index * self._length
-        stream = np.asarray(self._shards.stream(begin, min(begin + self._length + 1, self._shards.tokens)), np.int64)
+        begin = self._begin + index * self._length
+        stream = np.asarray(self._shards.stream(begin, min(begin + self._length + 1, self._end)), np.int64)
         ids, targets = stream[:-1], stream[1:].copy()
+        weights = None
+        if self._weights is not None:
+            weights = self._weights[self._shards.classes(begin + 1, begin + 1 + len(targets))]
         if self._across:
-            return Row(ids, targets, (len(ids),))
+            return _row(ids, targets, (len(ids),), weights)
         first, last = np.searchsorted(self._starts, [begin + 1, begin + len(ids) + 1])
         cuts = self._starts[first:last] - begin  # where a document of this row begins, from 1 to the row's length
         targets[cuts[cuts <= len(ids)] - 1] = IGNORED
         edges = np.concatenate(([0], cuts[cuts < len(ids)], [len(ids)]))
-        return Row(ids, targets, tuple(int(length) for length in np.diff(edges)))
+        return _row(ids, targets, tuple(int(length) for length in np.diff(edges)), weights)
 
 
 class InstructionRows:
-    """Examples, several to a sequence by best fit or one each; the loss counts supervised tokens only."""
+    """Examples, several to a sequence by best fit or one each; the loss counts supervised tokens only.
 
-    def __init__(self, shards: TokenShards, *, length: int, pack: bool) -> None:
+    With `documents`, these examples alone. `weights` are those of the classes that the shards mark.
+    """
+
+    def __init__(
+        self,
+        shards: TokenShards,
+        *,
+        length: int,
+        pack: bool,
+        documents: range | None = None,
+        weights: ClassWeights | None = None,
+    ) -> None:
         self._shards = shards
-        lengths = [int(n) for n in shards.lengths]
-        self._packs = best_fit(lengths, length) if pack else [[index] for index in range(len(lengths))]
+        self._weights = weights
+        self._starts = shards.document_starts
+        chosen = range(len(shards.lengths)) if documents is None else documents
+        lengths = [int(n) for n in shards.lengths[chosen.start : chosen.stop]]
+        packs = best_fit(lengths, length) if pack else [[index] for index in range(len(lengths))]
+        self._packs = [[chosen.start + index for index in pack] for pack in packs]
 
     def __len__(self) -> int:
         return len(self._packs)
 
     def __getitem__(self, index: int) -> Row:
-        ids, targets, lengths = [], [], []
+        ids, targets, lengths, weights = [], [], [], []
         for example in self._packs[index]:
             tokens, supervised = self._shards.document(example)
             assert supervised is not None, "instruction shards carry a mask"
@@ -88,7 +123,26 @@ class InstructionRows:
             shifted[:-1][counts] = ids[-1][1:][counts]
             targets.append(shifted)
             lengths.append(len(tokens))
-        return Row(np.concatenate(ids), np.concatenate(targets), tuple(lengths))
+            if self._weights is not None:
+                start = int(self._starts[example])
+                classes = self._shards.classes(start + 1, start + len(tokens))
+                weights += [self._weights[classes], np.zeros(1, np.float32)]
+        joined = np.concatenate(weights) if weights else None
+        return _row(np.concatenate(ids), np.concatenate(targets), tuple(lengths), joined)
+
+
+def _row(
+    ids: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    lengths: tuple[int, ...],
+    weights: NDArray[np.float32] | None,
+) -> Row:
+    """Return a row of which a target with the weight 0 is no target at all."""
+    if weights is None:
+        return Row(ids, targets, lengths)
+    targets = np.where(weights > 0, targets, IGNORED)
+    weights = np.where(targets != IGNORED, weights, np.float32(0))
+    return Row(ids, targets, lengths, None if (weights[targets != IGNORED] == 1).all() else weights)
 
 
 def pack_rows(rows: Sequence[Row], *, numbers: tuple[int, ...], pad_to: int | None = None) -> PackedBatch:
@@ -96,11 +150,13 @@ def pack_rows(rows: Sequence[Row], *, numbers: tuple[int, ...], pad_to: int | No
     ids = np.concatenate([row.ids for row in rows])
     targets = np.concatenate([row.targets for row in rows])
     lengths = [length for row in rows for length in row.lengths]
+    weights = _joined_weights(rows)
     padding = 0 if pad_to is None else pad_to - len(ids)
     assert padding >= 0, "a row is longer than a sequence"
     if padding:
         ids = np.concatenate([ids, np.zeros(padding, np.int64)])
         targets = np.concatenate([targets, np.full(padding, IGNORED, np.int64)])
+        weights = None if weights is None else np.concatenate([weights, np.zeros(padding, np.float32)])
         lengths.append(padding)
     edges = np.concatenate(([0], np.cumsum(lengths)))
     positions = np.arange(len(ids)) - np.repeat(edges[:-1], lengths)
@@ -112,7 +168,15 @@ def pack_rows(rows: Sequence[Row], *, numbers: tuple[int, ...], pad_to: int | No
         lengths=tuple(lengths),
         rows=numbers,
         padding=padding,
+        weights=None if weights is None else torch.from_numpy(weights)[None],
     )
+
+
+def _joined_weights(rows: Sequence[Row]) -> NDArray[np.float32] | None:
+    if all(row.weights is None for row in rows):
+        return None
+    plain = ((row.targets != IGNORED).astype(np.float32) for row in rows)
+    return np.concatenate([one if row.weights is None else row.weights for row, one in zip(rows, plain, strict=True)])
 
 
 @dataclass(frozen=True)

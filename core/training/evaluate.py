@@ -1,24 +1,25 @@
-"""Held-out loss and perplexity, weighted by tokens."""
+"""Held-out loss and perplexity, weighted by tokens, of all documents and of each group."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from core.model.batch import PackedBatch
 from core.run.events import Evaluated
-from core.training.batches import Rows, in_order
+from core.training.batches import in_order
 from core.training.engine import Engine
+from core.training.held_out import HeldOut, series_of_group
 from core.training.objectives import NextToken
 
 
 def evaluate(
     engine: Engine,
     objective: NextToken,
-    rows: Rows,
+    parts: Sequence[HeldOut],
     *,
     micro_size: int,
     limit: int | None,
@@ -26,28 +27,35 @@ def evaluate(
     pad_to: int | None,
     is_leaving: Callable[[], bool],
 ) -> Evaluated | None:
-    """Return the mean loss in nats over all target tokens of the rows, and its exponential.
+    """Return the mean loss in nats over all target tokens, its exponential, and the mean loss of each group.
 
-    Each row counts once, and each token as much as any other. With `pad_to`, compiled layers see one shape.
+    Each row counts once, and each token as much as any other; `limit` is how many rows of each part are taken. With
+    `pad_to`, compiled layers see one shape. A group without target tokens has no value.
     Returns None where `is_leaving` turned true on the way.
     """
     begin = time.monotonic()
     total, tokens = 0.0, 0
+    values: dict[str, float] = {}
     model = engine.model
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            for batch in in_order(rows, micro_size=micro_size, limit=limit, pad_to=pad_to):
-                if is_leaving():
-                    return None
-                total += _sum(engine, objective, batch)
-                tokens += batch.target_tokens
+            for part in parts:
+                in_part, counted = 0.0, 0
+                for batch in in_order(part.rows, micro_size=micro_size, limit=limit, pad_to=pad_to):
+                    if is_leaving():
+                        return None
+                    in_part += _sum(engine, objective, batch)
+                    counted += batch.target_tokens
+                total, tokens = total + in_part, tokens + counted
+                if part.group is not None and counted:
+                    values[series_of_group(part.group)] = in_part / counted
     finally:
         model.train(was_training)
     loss = total / tokens if tokens else math.nan
     perplexity = math.exp(loss) if loss < 700 else math.inf if loss == loss else math.nan
-    values = {"eval/loss": loss, "eval/perplexity": perplexity}
+    values = {"eval/loss": loss, "eval/perplexity": perplexity, **values}
     return Evaluated(step=step, values=values, tokens=tokens, seconds=time.monotonic() - begin)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.model.batch import IGNORED
-from core.training.batches import Batches, Cursor, Deal, InstructionRows, TextRows, in_order, pack_rows
+from core.training.batches import Batches, Cursor, Deal, InstructionRows, Row, TextRows, in_order, pack_rows
 
 
 @dataclass
@@ -84,6 +84,28 @@ def test_instruction_rows_shift_and_mask() -> None:
     assert row.targets.tolist() == [x, 3, 4, x, 6, x, x]
     assert row.lengths == (4, 3)
     assert len(InstructionRows(shards, length=8, pack=False)) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("chosen", [range(0, 2), range(1, 3), range(2, 2), range(1, 2)])
+@pytest.mark.parametrize("across", [False, True])
+def test_rows_of_a_range_of_documents_are_those_of_these_documents_alone(chosen: range, across: bool) -> None:
+    alone = FakeShards(TEXT.contents[chosen.start : chosen.stop])
+    part = TextRows(TEXT, length=4, across=across, documents=chosen)  # type: ignore[arg-type]
+    same = text_rows(4, across=across, shards=alone)
+    assert [shown(part[i]) for i in range(len(part))] == [shown(same[i]) for i in range(len(same))]
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_examples_of_a_range_of_documents_are_those_alone(pack: bool) -> None:
+    contents, marks = [[1, 2], [3, 4, 5], [6, 7, 8, 9], [10, 11]], [[0, 1], [0, 1, 1], [0, 0, 1, 1], [0, 1]]
+    every, alone = FakeShards(contents, marks), FakeShards(contents[1:], marks[1:])
+    part = InstructionRows(every, length=6, pack=pack, documents=range(1, 4))  # type: ignore[arg-type]
+    same = InstructionRows(alone, length=6, pack=pack)  # type: ignore[arg-type]
+    assert [shown(part[i]) for i in range(len(part))] == [shown(same[i]) for i in range(len(same))]
+
+
+def shown(row: Row) -> tuple[list[int], list[int], tuple[int, ...]]:
+    return row.ids.tolist(), row.targets.tolist(), row.lengths
 
 
 def test_pack_rows_restarts_positions_and_pads_with_a_document_that_counts_nothing() -> None:

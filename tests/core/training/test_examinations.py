@@ -20,6 +20,7 @@ from core.run.events import Evaluated, Resumed
 from core.training import sample as sampling
 from core.training.batches import Row
 from core.training.evaluate import evaluate
+from core.training.held_out import HeldOut
 from core.training.setup import owed_at
 
 
@@ -50,8 +51,8 @@ def test_perplexity_is_weighted_by_tokens(micro_size: int, pad_to: int | None) -
     """10 nats over 10 tokens and 2 over 1: exp(12/11) = 2.977, not the mean of e and e squared."""
     rows = [row([1] * 10, ignored=3), row([2], ignored=7)]
     found = evaluate(
-        cast(Any, Stand()), cast(Any, nats), rows, micro_size=micro_size, limit=None, step=3, pad_to=pad_to,
-        is_leaving=lambda: False,
+        cast(Any, Stand()), cast(Any, nats), [HeldOut(None, rows)], micro_size=micro_size, limit=None, step=3,
+        pad_to=pad_to, is_leaving=lambda: False,
     )  # fmt: skip
     assert found is not None
     assert found.tokens == 11
@@ -82,3 +83,36 @@ def test_an_evaluation_that_was_trained_over_is_owed_again(tmp_path: Path, again
     session = SimpleNamespace(run=run, attempt=3)
     config = SimpleNamespace(cadence=cadence)
     assert owed_at(cast(Any, session), cast(Any, config), step=8, steps=20) == owed
+
+
+@pytest.mark.parametrize("micro_size", [1, 2, 3])
+def test_the_loss_of_all_is_that_of_the_groups_weighted_by_tokens(micro_size: int) -> None:
+    parts = [
+        HeldOut("one", [row([1] * 10, ignored=3), row([3], ignored=1)]),
+        HeldOut("empty", [row([], ignored=4)]),
+        HeldOut(None, [row([5], ignored=2)]),
+        HeldOut("two", [row([2], ignored=7)]),
+    ]
+    found = evaluate(
+        cast(Any, Stand()), cast(Any, nats), parts, micro_size=micro_size, limit=None, step=3, pad_to=None,
+        is_leaving=lambda: False,
+    )  # fmt: skip
+    assert found is not None
+    losses = {name: value for name, value in found.values.items() if name != "eval/perplexity"}
+    assert losses == {
+        "eval/loss": pytest.approx(20 / 13),
+        "eval/loss_one": pytest.approx(13 / 11),
+        "eval/loss_two": pytest.approx(2),
+    }
+    assert found.tokens == 13
+
+
+def test_a_limit_holds_for_each_group() -> None:
+    parts = [HeldOut(name, [row([n], ignored=0) for n in (size, size, 40)]) for name, size in (("a", 1), ("b", 3))]
+    found = evaluate(
+        cast(Any, Stand()), cast(Any, nats), parts, micro_size=1, limit=2, step=3, pad_to=None,
+        is_leaving=lambda: False,
+    )  # fmt: skip
+    assert found is not None
+    assert (found.tokens, found.values["eval/loss"]) == (4, 2.0)
+    assert (found.values["eval/loss_a"], found.values["eval/loss_b"]) == (1.0, 3.0)
