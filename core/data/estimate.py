@@ -180,7 +180,7 @@ def _tokens(
     rows = [candidate.value for candidate in tried if isinstance(candidate.value, Conversation)]
     count = sum(len(ids) - 1 for ids in encode_documents(tokenizer, texts)) if texts else 0
     if rows and isinstance(data, InstructionData) and template is not None:
-        made = ExampleEncoder(tokenizer, template, data.max_tokens).encode(rows)
+        made = ExampleEncoder(tokenizer, template, data.max_tokens, code_tokens=data.code_tokens).encode(rows)
         count += sum(len(one.ids) for examples in made if not isinstance(examples, RowError) for one in examples)
     return count
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
+from core.config.code import CodeTokens
 from core.errors import DataError
 
 VERSION = 3
@@ -46,10 +47,10 @@ class FileRecord(_Record):
 
 
 class ShardRecord(_Record):
-    """One shard of a split: tokens, the offsets of its documents, and for instructions which tokens are supervised."""
+    """One shard of a split: tokens, the offsets of its documents, and marks of its tokens where there are any."""
 
     name: str
-    """Without ending; the files are name.tokens, name.documents, name.supervised."""
+    """Without ending; the files are name.tokens, name.documents, name.supervised, name.syntax."""
     documents: int
     tokens: int
     files: list[FileRecord]
@@ -128,8 +129,12 @@ class Manifest(_Record):
     end_token_id: int
     stop_token_ids: list[int]
     """What ends a continuation: the end token, and the end-of-turn token of the chat template."""
-    template: Literal["none", "alpaca", "chat"]
+    template: Literal["none", "alpaca", "chat", "code"]
     """How a prompt becomes tokens for this data."""
+    code_tokens: CodeTokens | None = None
+    """The tokens of template code; None for documents."""
+    syntax: str | None = None
+    """By what each token is marked with its class of source code (data.syntax); None: there are no marks."""
     sources: list[SourceRecord]
     dropped: dict[str, int]
     """Rows that did not become documents, by reason."""

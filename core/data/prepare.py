@@ -163,7 +163,7 @@ class _Preparation:
             if (gaps := self._data.fill_in_the_middle) is not None:
                 check_special(tokenizer, gaps_tokens(gaps))
             return None
-        template = resolve_template(self._data.template, tokenizer)
+        template = resolve_template(self._data.template, tokenizer, self._data.code_tokens)
         stop_token_ids(tokenizer, template, self._data.accept)
         return template
 
@@ -232,6 +232,8 @@ class _Preparation:
                 tokenizer, template, self._data.accept if isinstance(self._data, InstructionData) else ()
             ),
             template=template or "none",
+            code_tokens=self._data.code_tokens if isinstance(self._data, InstructionData) else None,
+            syntax=self._data.syntax,
             sources=source_records(cleaned, assembly.given),
             dropped=dropped_rows(cleaned),
             tokenizer=[file_record(path, path.name) for path in sorted((self._folder / TOKENIZER).iterdir())],

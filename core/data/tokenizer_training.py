@@ -12,7 +12,7 @@ from core.data.cleaning.plan import Plan, read_plan
 from core.data.cleaning.unit_files import UnitFiles
 from core.data.formats import loaded
 from core.data.manifest import TOKENIZER
-from core.data.tokens.templates import alpaca_prompt
+from core.data.tokens.alpaca_template import alpaca_prompt
 from core.data.tokens.tokenizer_files import train_tokenizer
 
 

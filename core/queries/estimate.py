@@ -9,10 +9,11 @@ from typing import Any
 from core.config.data import InstructionData, LoadedTokenizer, TextData
 from core.data.cleaning.trial import Candidate
 from core.data.estimate import estimate
+from core.data.tokens.added_tokens import with_added_tokens
 from core.data.tokens.templates import TemplateName, resolve_template
 from core.data.tokens.tokenize import TextTokenizer
 from core.errors import FootplateError
-from core.queries.tokens import find_tokenizer, load_once
+from core.queries.tokens import find_tokenizer, load_once, tokens_to_add
 from core.run.directory import Home
 
 
@@ -29,16 +30,16 @@ def estimate_of(
     return None if found is None else {**found.as_json(), "stands_in": stands_in}
 
 
-def _tokenizer(
-    data: TextData | InstructionData, home: Home
-) -> tuple[TextTokenizer | None, TemplateName | None, bool]:
+def _tokenizer(data: TextData | InstructionData, home: Home) -> tuple[TextTokenizer | None, TemplateName | None, bool]:
     """Return what turns documents into tokens as far as it is on this machine: a trial fetches nothing."""
     if isinstance(data.tokenizer, LoadedTokenizer) and not _is_here(data.tokenizer.path, home):
         return None, None, True
     try:
         place, stands_in = find_tokenizer(data, home)
-        tokenizer = load_once(place)
-        template = resolve_template(data.template, tokenizer) if isinstance(data, InstructionData) else None
+        tokenizer, _ = with_added_tokens(load_once(place), tokens_to_add(data))
+        template: TemplateName | None = None
+        if isinstance(data, InstructionData):
+            template = resolve_template(data.template, tokenizer, data.code_tokens)
     except FootplateError:
         return None, None, True  # the usual bytes a token do; a tokenizer that is broken says so in the token view
     return tokenizer, template, stands_in

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from core.config.cadence import Sampling
+from core.config.code import CodeTokens
 from core.config.data import PreparedData
 from core.config.phases import SFTConfig
 from core.errors import UsageError
@@ -41,20 +42,32 @@ def sample(question: SampleQuestion) -> dict[str, Any]:
     """
     from core.data.tokens.templates import render_prompt
     from core.model.generate import generate
-    from core.model.load import load_folder
 
     run = RunDirectory(Path(question.run))
-    if not (run.model / "config.json").is_file():
+    if not run.has_model:
         raise UsageError(f"{run.path} has made no model", hint="A training run writes it at its end.")
-    template = _template(run)
-    ids = render_prompt(run.model, template, question.prompt)
+    template, code_tokens = _template(run)
+    ids = render_prompt(run.model, template, question.prompt, code_tokens)
     sampling = Sampling(max_new_tokens=question.max_new_tokens, temperature=question.temperature, top_p=question.top_p)
-    text = generate(load_folder(run.model), run.model, ids, sampling, seed=question.seed)
+    text = generate(_model(run), run.model, ids, sampling, seed=question.seed)
     return {"text": text, "prompt_tokens": len(ids), "template": template}
 
 
-def _template(run: RunDirectory) -> Any:
-    """Return how this run's training turned a prompt into tokens."""
+def _model(run: RunDirectory) -> Any:
+    """Return the model of a run as it was trained: with its adapter on the base that it had, quantised if that was."""
+    from core.model.base_record import is_adapter
+    from core.model.load import load_folder
+    from core.model.resolve import base_of
+
+    if not is_adapter(run.model):
+        return load_folder(run.model)
+    from core.model.adapters import load_adapted
+
+    return load_adapted(base_of(run.model, run.home), run.model, quantized=True)
+
+
+def _template(run: RunDirectory) -> tuple[Any, CodeTokens | None]:
+    """Return how this run's training turned a prompt into tokens, and the tokens of template code."""
     from core.data.manifest import read_manifest
     from core.data.tokens.templates import resolve_template
     from core.data.tokens.tokenizer_files import load_tokenizer
@@ -63,10 +76,12 @@ def _template(run: RunDirectory) -> Any:
 
     config = resolved_config(run).config
     if not isinstance(config, SFTConfig):
-        return "none"
+        return "none", None
     if isinstance(config.data, PreparedData):
-        return read_manifest(find_run(run.home, config.data.run).data).template
-    return resolve_template(config.data.template, load_tokenizer(run.model))
+        manifest = read_manifest(find_run(run.home, config.data.run).data)
+        return manifest.template, manifest.code_tokens
+    data = config.data
+    return resolve_template(data.template, load_tokenizer(run.model), data.code_tokens), data.code_tokens
 
 
 def fetch(question: dict[str, Any], say: Say, home: Home) -> dict[str, Any]:

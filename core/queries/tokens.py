@@ -15,6 +15,7 @@ from core.data.formats import Conversation
 from core.data.manifest import TOKENIZER
 from core.data.preview import Preview, preview
 from core.data.rows import Row
+from core.data.tokens.added_tokens import with_added_tokens
 from core.data.tokens.templates import TemplateName, resolve_template
 from core.data.tokens.token_view import token_view
 from core.data.tokens.tokenize import TextTokenizer
@@ -40,7 +41,7 @@ class TokensQuestion(DataQuestion):
 
     row: int = Field(default=0, ge=0)
     tokenizer: str | None = Field(default=None, min_length=1, max_length=4096)
-    template: Literal["auto", "alpaca", "chat"] | None = None
+    template: Literal["auto", "alpaca", "chat", "code"] | None = None
     max_tokens: int | None = Field(default=None, ge=8, le=1048576)
     model: Model | None = None
     prepared: str | None = Field(default=None, min_length=1, max_length=4096)
@@ -55,19 +56,32 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
     place, stands_in = find_tokenizer(
         data, home, named=question.tokenizer, model=question.model, prepared=question.prepared
     )
-    tokenizer = load_once(place)
+    tokenizer, _ = with_added_tokens(load_once(place), tokens_to_add(data))
     found = preview(data, start=question.row, count=1)
     content = _content(found, question.row)
     template: TemplateName | None = None
     limit = question.max_tokens
     if isinstance(data, InstructionData):
-        template = resolve_template(question.template or data.template, tokenizer)
+        template = resolve_template(question.template or data.template, tokenizer, data.code_tokens)
         limit = limit or data.max_tokens
-    accept = data.accept if isinstance(data, InstructionData) else ()
+    accept, code_tokens = (data.accept, data.code_tokens) if isinstance(data, InstructionData) else ((), None)
     row = found.rows[0]
-    view = token_view(content, tokenizer, template, max_tokens=limit, accept=accept, place=row.place)
+    view = token_view(
+        content, tokenizer, template, max_tokens=limit, accept=accept, code_tokens=code_tokens, place=row.place
+    )
     head = {"row": row.number, "format": found.formats[row.source], "max_tokens": limit}
     return bounded({**head, **view.as_json(), "tokenizer": str(place), "stands_in": stands_in})
+
+
+def tokens_to_add(data: TextData | InstructionData) -> list[str]:
+    """Return the special tokens that the tokenizer of some data is to have; one that stands in for it gets them too."""
+    match data.tokenizer:
+        case TrainedTokenizer(special_tokens=tokens):
+            return tokens
+        case LoadedTokenizer(added_tokens=tokens) | ModelTokenizer(added_tokens=tokens):
+            return tokens
+        case _:
+            assert_never(data.tokenizer)
 
 
 def _content(found: Preview, number: int) -> str | Conversation:

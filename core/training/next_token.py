@@ -12,20 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from core.config.phases import PretrainConfig, SFTConfig
-from core.data.tokens.templates import render_prompt
-from core.errors import UsageError
-from core.model.compile import compile_layers
-from core.model.load import build_model
-from core.model.reading import Reading
-from core.model.verification import verify_reading
+from core.data.tokens.templates import TemplateName, render_prompt
 from core.run.events import Evaluated, Notice, Sampled, Started
 from core.run.session import Outcome, Session
 from core.training.batches import Batches, Deal, Rows
-from core.training.device import TORCH_DTYPES, Dtype, choose_device, device_name, resolve_dtype
+from core.training.device import choose_device, device_name, resolve_dtype
 from core.training.engine import Engine
 from core.training.evaluate import evaluate
 from core.training.held_out import HeldOut, empty_groups, group_series
@@ -44,6 +38,7 @@ from core.training.setup import (
     resume,
     seed_everything,
 )
+from core.training.trainable import Trainable, trainable_model
 
 
 @dataclass(frozen=True)
@@ -53,8 +48,13 @@ class Material:
     tokens: Tokens
     train: Rows
     held_out: tuple[HeldOut, ...]
-    template: Literal["none", "alpaca", "chat"]
+    template: Literal["none"] | TemplateName
     model_folder: Path | None
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Return the tokens of a prompt, as training laid them. Raises: DataError where it cannot be asked so."""
+        code_tokens = self.tokens.manifest.code_tokens
+        return render_prompt(self.tokens.folder / "tokenizer", self.template, prompt, code_tokens)
 
     @property
     def held_out_sequences(self) -> int:
@@ -68,7 +68,7 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     disable_progress_bar()  # transformers draws bars into the log of a run
     tokens, batch = material.tokens, config.batch
     for prompt in config.sampling.prompts:  # one that cannot be asked ends the run now and not after its last step
-        render_prompt(tokens.folder / "tokenizer", material.template, prompt)
+        material.prompt_ids(prompt)
     steps = planned_steps(config, len(material.train))
 
     # 1. model, objective, optimizer
@@ -76,15 +76,17 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     dtype = resolve_dtype(config.precision, device)
     seed_everything(config)
     with session.section("loading"):
-        model, reading = _model(config, material, device=device, dtype=dtype)
-        engine = Engine(model, config.optimizer, device=device, dtype=dtype)
-    objective = NextToken(reading)
+        folder = material.model_folder
+        trainable = trainable_model(config, tokens.manifest, folder, device=device, dtype=dtype)
+        engine = Engine(trainable.model, config.optimizer, device=device, dtype=dtype)
+    objective = NextToken(trainable.reading)
 
     # 2. the order of the data, and where in it this attempt begins
     deal = Deal(batch.size, batch.micro_size, seed=config.seed, pad_to=_pad_to(config))
     batches = Batches(material.train, deal)
-    marks = fingerprint(config, data_digest=tokens.manifest.digest, device=device, dtype=dtype)
-    facts = _facts(config, engine, reading, material)
+    digests = {"data": tokens.manifest.digest, "base": trainable.base_digest}
+    marks = fingerprint(config, digests=digests, device=device, dtype=dtype)
+    facts = _facts(config, engine, trainable, material)
     series = (*SERIES, *group_series(material.held_out))
     session.start(Started(phase=config.phase, steps=steps, series=series, facts=facts))
     for notice in empty_groups(material.held_out):
@@ -115,30 +117,8 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
 
     # 4. export
     if outcome == "finished":
-        export(session, engine, tokens, step=position.step, begin=begin)
+        export(session, engine, tokens, trainable, step=position.step, begin=begin)
     return outcome
-
-
-def _model(
-    config: PretrainConfig | SFTConfig, material: Material, *, device: torch.device, dtype: Dtype
-) -> tuple[PreTrainedModel, Reading]:
-    """Return the model on its device, and how it reads packed documents, as checked on this very model."""
-    manifest = material.tokens.manifest
-    model = build_model(
-        config.model,
-        folder=material.model_folder,
-        vocabulary_size=manifest.vocabulary_size,
-        end_token_id=manifest.end_token_id,
-        seed=config.seed,
-    )
-    _check_length(model, config.batch.sequence_length)
-    model.to(device)
-    # On CUDA half precision picks other attention kernels, so the check runs under it; on a CPU it does not.
-    autocast = TORCH_DTYPES[dtype] if device.type == "cuda" and dtype != "fp32" else None
-    reading = verify_reading(model, config.model.attention, autocast=autocast)
-    if config.model.compile:
-        compile_layers(model)
-    return model, reading
 
 
 def _examinations(
@@ -173,7 +153,7 @@ def _examinations(
             config.sampling,
             seed=config.seed,
             step=position.step,
-            template=material.template,
+            prompt_ids=material.prompt_ids,
             is_leaving=is_leaving,
         )
 
@@ -185,26 +165,16 @@ def _pad_to(config: PretrainConfig | SFTConfig) -> int | None:
     return config.batch.micro_size * config.batch.sequence_length if config.model.compile else None
 
 
-def _check_length(model: PreTrainedModel, length: int) -> None:
-    """Refuse sequences for which the model has no positions. Raises: UsageError."""
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if limit is not None and length > limit:
-        raise UsageError(
-            f"batch.sequence_length is {length}, the model has {limit} positions",
-            hint=f"Give at most {limit}.",
-        )
-
-
 def _facts(
-    config: PretrainConfig | SFTConfig, engine: Engine, reading: Reading, material: Material
+    config: PretrainConfig | SFTConfig, engine: Engine, trainable: Trainable, material: Material
 ) -> Mapping[str, str | int | float | bool]:
     batch = config.batch
     return {
         "device": device_name(engine.device),
         "dtype": engine.dtype,
         "threads": torch.get_num_threads(),
-        "parameters": sum(p.numel() for p in engine.parameters.values()),
-        "packing": reading.packing,
+        **trainable.facts,
+        "packing": trainable.reading.packing,
         "accumulation": batch.size // batch.micro_size,
         "tokens_per_step": batch.size * batch.sequence_length,
         "train_sequences": len(material.train),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config.code import CodeTokens
 from core.config.data import Accepted
 from core.data.formats import Conversation, Turn
 from core.data.tally import RowError
+from core.data.tokens.alpaca_template import alpaca_pieces
+from core.data.tokens.code_template import code_pieces
 from core.data.tokens.faults import Faults
-from core.data.tokens.templates import ChatTemplate, Piece, TemplateName, alpaca_pieces, encode_pieces, with_begin
+from core.data.tokens.piece import Piece, encode_pieces, with_begin
+from core.data.tokens.templates import ChatTemplate, TemplateName
 from core.data.tokens.tokenize import TextTokenizer
 from core.errors import DataError
 
@@ -29,11 +34,17 @@ class ExampleEncoder:
     """Turns conversations into examples of at most `max_tokens` tokens.
 
     `accept` names faults that the configuration accepts: with `cut_answers` an answer that does not fit is cut at its
-    end, else its row is given back as a RowError.
+    end, else its row is given back as a RowError. Template code needs `code_tokens`.
     """
 
     def __init__(
-        self, tokenizer: TextTokenizer, template: TemplateName, max_tokens: int, *, accept: Sequence[Accepted] = ()
+        self,
+        tokenizer: TextTokenizer,
+        template: TemplateName,
+        max_tokens: int,
+        *,
+        code_tokens: CodeTokens | None = None,
+        accept: Sequence[Accepted] = (),
     ) -> None:
         self.faults = Faults()
         """What `encode` found where it was given no other count."""
@@ -46,10 +57,16 @@ class ExampleEncoder:
             if token != tokenizer.unknown_token and (number := tokenizer.backend.token_to_id(token)) is not None
         }
         self._pieces: Callable[[Conversation], list[list[Piece]]]
-        if template == "chat":
-            self._pieces = ChatTemplate(tokenizer).pieces
-        else:
-            self._pieces = lambda conversation: [alpaca_pieces(conversation, tokenizer)]
+        match template:
+            case "chat":
+                self._pieces = ChatTemplate(tokenizer).pieces
+            case "alpaca":
+                self._pieces = lambda conversation: [alpaca_pieces(conversation, tokenizer)]
+            case "code":
+                assert code_tokens is not None, "template code needs its tokens"
+                self._pieces = lambda conversation: [code_pieces(conversation, tokenizer, code_tokens)]
+            case _:
+                assert_never(template)
 
     def encode(
         self, conversations: Sequence[Conversation], *, places: Sequence[str] = (), faults: Faults | None = None

@@ -1,4 +1,4 @@
-"""Conversations as text: the two Alpaca templates, and the chat template of a tokenizer.
+"""Conversations as text: which template, the chat template of a tokenizer, and prompts.
 
 A template turns a conversation into pieces. Which tokens the loss counts is decided here, by construction and not by
 searching token ids: the text of a turn is what rendering one message more adds to the text.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,36 +18,31 @@ import jinja2
 import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from core.config.code import CodeTokens
 from core.data.formats import Conversation
 from core.data.tally import RowError, show
+from core.data.tokens.added_tokens import check_special
+from core.data.tokens.alpaca_template import alpaca_prompt
+from core.data.tokens.code_template import code_fields, code_prompt, instruction_and_input
+from core.data.tokens.piece import Piece, encode_pieces, with_begin
 from core.data.tokens.tokenize import TextTokenizer
 from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import DataError
 
-TemplateName = Literal["alpaca", "chat"]
+TemplateName = Literal["alpaca", "chat", "code"]
 
 # Some chat templates write today's date. A fixed one (the default of Llama 3's) gives the same tokens every day.
 TEMPLATE_DATE = datetime(2024, 7, 26)
 _MARKS = ("\U000f0000", "\U000f0001")
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of an example's text that is encoded on its own.
-
-    `control`: the strings of special tokens in it are those tokens (what a template wrote), else ordinary text (what
-    the data holds). `supervised`: the loss counts it.
-    """
-
-    text: str
-    control: bool
-    supervised: bool
-
-
-def resolve_template(choice: Literal["auto", "alpaca", "chat"], tokenizer: TextTokenizer) -> TemplateName:
+def resolve_template(
+    choice: Literal["auto", "alpaca", "chat", "code"], tokenizer: TextTokenizer, code_tokens: CodeTokens | None = None
+) -> TemplateName:
     """Return the template that a choice means for this tokenizer: chat where it has a chat template, else alpaca.
 
-    Raises: DataError where chat is asked for and the tokenizer has no chat template.
+    Raises: DataError where chat is asked for and the tokenizer has no chat template, or code and it lacks one of the
+        `code_tokens`.
     """
     match choice:
         case "auto":
@@ -60,33 +54,14 @@ def resolve_template(choice: Literal["auto", "alpaca", "chat"], tokenizer: TextT
                     hint="Set template: alpaca, or take the tokenizer of a chat model.",
                 )
             return "chat"
+        case "code":
+            assert code_tokens is not None, "template code needs its tokens"
+            check_special(tokenizer, code_fields(code_tokens))
+            return "code"
         case "alpaca":
             return "alpaca"
         case _:
             assert_never(choice)
-
-
-def alpaca_prompt(instruction: str, given: str = "") -> str:
-    """Return the Alpaca template up to the response; a blank input takes the one without input."""
-    if given.strip():
-        return f"### Instruction:\n{instruction}\n\n### Input:\n{given}\n\n### Response:\n"
-    return f"### Instruction:\n{instruction}\n\n### Response:\n"
-
-
-def alpaca_pieces(conversation: Conversation, tokenizer: TextTokenizer) -> list[Piece]:
-    """Return one instruction and its response, which ends with the tokenizer's end token.
-
-    Raises: RowError for a conversation that is more than one question and its answer.
-    """
-    if [turn.role for turn in conversation.turns] != ["user", "assistant"]:
-        roles = ", ".join(turn.role for turn in conversation.turns)
-        raise RowError("template", f"expected one user turn and its answer for the alpaca template, found {roles}")
-    question, answer = conversation.turns
-    return [
-        Piece(alpaca_prompt(question.content, question.input), control=False, supervised=False),
-        Piece(answer.content, control=False, supervised=answer.supervised),
-        Piece(tokenizer.end_token, control=True, supervised=answer.supervised),
-    ]
 
 
 class ChatTemplate:
@@ -199,36 +174,15 @@ class ChatTemplate:
         return [Piece(part, number % 2 == 0, supervised) for number, part in enumerate(parts) if part]
 
 
-def encode_pieces(tokenizer: TextTokenizer, examples: Sequence[Sequence[Piece]]) -> list[list[list[int]]]:
-    """Return the ids of every piece of every example; the first piece begins a text, the others go on from it."""
-    keys = [
-        (number, index, piece, index > 0)
-        for number, pieces in enumerate(examples)
-        for index, piece in enumerate(pieces)
-    ]
-    result: list[list[list[int]]] = [[[] for _ in pieces] for pieces in examples]
-    for control in (False, True):
-        for continued in (False, True):
-            chosen = [key for key in keys if key[2].control == control and key[3] == continued]
-            texts = [piece.text for _, _, piece, _ in chosen]
-            encoded = tokenizer.encode(texts, control=control, continued=continued)
-            for (number, index, _, _), ids in zip(chosen, encoded, strict=True):
-                result[number][index] = ids
-    return result
-
-
-def with_begin(tokenizer: TextTokenizer, ids: list[int]) -> list[int]:
-    """Return ids with a begin token where the tokenizer adds one, unless the template wrote one."""
-    begin = tokenizer.begin_token_id
-    if begin is None:
-        return ids
-    return ids if ids[:1] == [begin] else [*tokenizer.prefix_ids, *ids]
-
-
-def render_prompt(folder: Path, template: Literal["alpaca", "chat", "none"], prompt: str) -> list[int]:
+def render_prompt(
+    folder: Path, template: Literal["none"] | TemplateName, prompt: str, code_tokens: CodeTokens | None = None
+) -> list[int]:
     """Return the token ids from which a model goes on, as training laid them.
 
-    `none` is text to continue, `alpaca` an instruction without input, `chat` one user turn of the chat template.
+    `none` is text to continue, `alpaca` an instruction without input, `chat` one user turn of the chat template, `code`
+    an instruction, and as its input what stands behind a line `### Input:`; it needs `code_tokens`.
+
+    Raises: DataError where the tokenizer cannot be used with the template.
     """
     tokenizer = load_tokenizer(folder)
     match template:
@@ -242,6 +196,10 @@ def render_prompt(folder: Path, template: Literal["alpaca", "chat", "none"], pro
                 pieces = ChatTemplate(tokenizer).prompt([{"role": "user", "content": prompt}])
             except RowError as error:
                 raise DataError(f"prompt {show(prompt)}: {error}") from error
+        case "code":
+            assert code_tokens is not None, "template code needs its tokens"
+            resolve_template("code", tokenizer, code_tokens)
+            pieces = code_prompt(*instruction_and_input(prompt), code_tokens)
         case _:
             assert_never(template)
     ids = [token for piece in encode_pieces(tokenizer, [pieces])[0] for token in piece]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core.config.code import CodeTokens
 from core.config.data import Accepted
 from core.data.formats import Conversation
 from core.data.tally import RowError
 from core.data.tokens.examples import ExampleEncoder
 from core.data.tokens.faults import WORDS, Faults
 from core.data.tokens.templates import TemplateName
+from core.data.tokens.token_text import token_text
 from core.data.tokens.tokenize import TextTokenizer, encode_documents
 
 _NO_LIMIT = 2**30
@@ -79,6 +79,7 @@ def token_view(
     *,
     max_tokens: int | None = None,
     accept: Sequence[Accepted] = (),
+    code_tokens: CodeTokens | None = None,
     place: str = "",
 ) -> TokenView:
     """Return the tokens of a text, or of a conversation laid by a template; a text has none.
@@ -93,8 +94,8 @@ def token_view(
         return TokenView(place, None, content, _shown(tokenizer, ids, [False, *[True] * (len(ids) - 1)]))
     assert template is not None, "a conversation needs a template"
     faults = Faults()
-    encoder = ExampleEncoder(tokenizer, template, max_tokens or _NO_LIMIT, accept=accept)
-    whole = ExampleEncoder(tokenizer, template, _NO_LIMIT).encode([content])[0]
+    encoder = ExampleEncoder(tokenizer, template, max_tokens or _NO_LIMIT, code_tokens=code_tokens, accept=accept)
+    whole = ExampleEncoder(tokenizer, template, _NO_LIMIT, code_tokens=code_tokens).encode([content])[0]
     if isinstance(whole, RowError):
         return TokenView(place, template, "", (), faults=(str(whole),))
     texts = ["".join(piece.text for piece in pieces) for pieces in encoder.rendered(content)]
@@ -114,7 +115,7 @@ def token_view(
 
 def _shown(tokenizer: TextTokenizer, ids: Sequence[int], supervised: Sequence[bool]) -> tuple[TokenShown, ...]:
     added = tokenizer.backend.get_added_tokens_decoder()
-    text_of = _token_text(tokenizer)
+    text_of = token_text(tokenizer.backend)
     shown: dict[int, tuple[str, bool]] = {}
     for number in set(ids):
         if number in added:
@@ -125,50 +126,3 @@ def _shown(tokenizer: TextTokenizer, ids: Sequence[int], supervised: Sequence[bo
         TokenShown(number, shown[number][0], counted, shown[number][1])
         for number, counted in zip(ids, supervised, strict=True)
     )
-
-
-def _token_text(tokenizer: TextTokenizer) -> Callable[[str], str]:
-    """Return how a token of the vocabulary is written as text, by what the tokenizer's decoder does."""
-    decoder = tokenizer.backend.decoder
-    parts = _parts(json.loads(decoder.__getstate__())) if decoder is not None else []
-    kinds = {part["type"] for part in parts}
-    if "ByteLevel" in kinds:
-        return _byte_level_text
-    spaces = {part["replacement"] for part in parts if part["type"] == "Metaspace"}
-    spaces |= {
-        part["pattern"]["String"]
-        for part in parts
-        if part["type"] == "Replace" and part.get("content") == " " and "String" in part.get("pattern", {})
-    }
-
-    def with_spaces(token: str) -> str:
-        for space in spaces:
-            token = token.replace(space, " ")
-        return token
-
-    return with_spaces
-
-
-def _parts(decoder: dict[str, Any]) -> list[dict[str, Any]]:
-    inner: list[dict[str, Any]] = decoder.get("decoders", []) if decoder.get("type") == "Sequence" else [decoder]
-    return inner
-
-
-def _byte_level_text(token: str) -> str:
-    try:
-        raw = bytes(_BYTES[character] for character in token)
-    except KeyError:
-        return token  # a token that the training alphabet did not make
-    # surrogateescape keeps each byte that is no part of a whole character as one of U+DC80 to U+DCFF.
-    text = raw.decode("utf-8", "surrogateescape")
-    return re.sub("[\udc80-\udcff]", lambda found: f"<0x{ord(found[0]) - 0xDC00:02X}>", text)
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Return the characters by which byte-level BPE writes bytes (GPT-2, `bytes_to_unicode` of openai/gpt-2)."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
-
-
-_BYTES = _byte_alphabet()
