@@ -19,7 +19,8 @@ class PackedBatch:
     `targets[0, t]` is the token to be predicted from position t, or -100 where the loss does not count: it is already
     shifted, and -100 at the last token of a document unless its successor may be predicted. `position_ids` restarts
     at each document. `rows` names what is inside, for messages. The last `padding` tokens are a document of their own
-    that no loss counts; it keeps the shape constant for compiled layers.
+    that no loss counts; it keeps the shape constant for compiled layers. `weights`, (1, tokens) float32, is what each
+    target counts, 0 where there is none; None where every target counts 1.
     """
 
     input_ids: Tensor
@@ -29,6 +30,7 @@ class PackedBatch:
     lengths: tuple[int, ...]
     rows: tuple[int, ...] = ()
     padding: int = 0
+    weights: Tensor | None = None
 
     def to(self, device: torch.device) -> PackedBatch:
         """Return the same batch on `device`."""
@@ -38,6 +40,7 @@ class PackedBatch:
             targets=self.targets.to(device, non_blocking=True),
             position_ids=self.position_ids.to(device, non_blocking=True),
             boundaries=self.boundaries.to(device, non_blocking=True),
+            weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
         )
 
     @property
@@ -49,6 +52,11 @@ class PackedBatch:
     def target_tokens(self) -> int:
         """Number of tokens that the loss counts."""
         return int((self.targets != IGNORED).sum())
+
+    @property
+    def target_weight(self) -> float:
+        """Sum of what the targets count, in float64; their number where there are no weights."""
+        return self.target_tokens if self.weights is None else float(self.weights.sum(dtype=torch.float64))
 
 
 def packed(documents: list[list[int]], targets: list[list[int]], *, rows: tuple[int, ...] = ()) -> PackedBatch:

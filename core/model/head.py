@@ -20,6 +20,33 @@ model's own. linear: the output embedding as a module. keep: `logits_to_keep`, n
 Logits = Callable[[Tensor], Tensor]
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What positions are to predict, and what each counts (None: 1). Shapes: (positions,) int64, (positions,)."""
+
+    tokens: Tensor
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def part(self, start: int, size: int) -> Targets:
+        """Return the targets of `size` positions."""
+        stop = start + size
+        return Targets(self.tokens[start:stop], None if self.weights is None else self.weights[start:stop])
+
+
+def weighted_cross_entropy_sum(logits: Tensor, targets: Targets) -> Tensor:
+    """Return the sum of the cross entropies, each times its weight, in float32 (float64 for float64).
+
+    Shapes: logits (positions, vocabulary).
+    """
+    logits = logits.to(_loss_dtype(logits.dtype))
+    if targets.weights is None:
+        return F.cross_entropy(logits, targets.tokens, reduction="sum")
+    return (F.cross_entropy(logits, targets.tokens, reduction="none") * targets.weights.to(logits.dtype)).sum()
+
+
 def head_logits(model: Any, kind: Literal["matrix", "stub", "linear"]) -> Logits:
     """Return the function from hidden states (positions, width) to logits (positions, vocabulary)."""
     if kind != "stub":
@@ -45,11 +72,11 @@ def head_parameters(model: Any) -> list[nn.Parameter]:
 
 
 def cross_entropy_sum(
-    logits: Logits, hidden: Tensor, targets: Tensor, parameters: list[nn.Parameter], *, chunk: int
+    logits: Logits, hidden: Tensor, targets: Targets, parameters: list[nn.Parameter], *, chunk: int
 ) -> Tensor:
-    """Return the sum of the cross entropies at all positions, in float32 (float64 for float64).
+    """Return the sum of the cross entropies at all positions by their weights, in float32 (float64 for float64).
 
-    Shapes: hidden (positions, width), targets (positions,). `parameters` are those that `logits` uses: their gradients
+    Shapes: hidden (positions, width). `parameters` are those that `logits` uses: their gradients
     are made chunk by chunk together with the loss, so no logits are kept or computed a second time.
     """
     loss: Tensor = _ChunkedCrossEntropy.apply(logits, chunk, hidden, targets, *parameters)  # type: ignore[no-untyped-call]
@@ -59,13 +86,13 @@ def cross_entropy_sum(
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        context: Any, logits: Logits, chunk: int, hidden: Tensor, targets: Tensor, *parameters: nn.Parameter
+        context: Any, logits: Logits, chunk: int, hidden: Tensor, targets: Targets, *parameters: nn.Parameter
     ) -> Tensor:
         total = hidden.new_zeros((), dtype=_loss_dtype(hidden.dtype))
         needs_gradient = any(context.needs_input_grad)
         if not needs_gradient:
             for part, wanted in _chunks(hidden, targets, chunk):
-                total += _loss(logits(part), wanted)
+                total += weighted_cross_entropy_sum(logits(part), wanted)
             return total
         by_hidden = torch.empty_like(hidden)
         by_parameters = [torch.zeros_like(parameter) for parameter in parameters]
@@ -73,7 +100,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         for part, wanted in _chunks(hidden, targets, chunk):
             with torch.enable_grad():
                 leaf = part.detach().requires_grad_()
-                loss = _loss(logits(leaf), wanted)
+                loss = weighted_cross_entropy_sum(logits(leaf), wanted)
             by_leaf, *further = torch.autograd.grad(loss, [leaf, *parameters])
             total += loss.detach()
             by_hidden[start : start + len(part)] = by_leaf
@@ -91,12 +118,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return None, None, by_hidden.mul_(gradient), None, *(each.mul_(gradient) for each in by_parameters)
 
 
-def _chunks(hidden: Tensor, targets: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True)
-
-
-def _loss(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits.to(_loss_dtype(logits.dtype)), targets, reduction="sum")
+def _chunks(hidden: Tensor, targets: Targets, chunk: int) -> Iterator[tuple[Tensor, Targets]]:
+    for number, part in enumerate(torch.split(hidden, chunk)):
+        yield part, targets.part(number * chunk, chunk)
 
 
 def _loss_dtype(dtype: torch.dtype) -> torch.dtype:

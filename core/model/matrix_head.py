@@ -12,14 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.model.head import Targets
+
 _BLOCK_ELEMENTS = 1 << 19
 """Elements turned into float32 at once on a CPU: 2 MB, about a core's second-level cache."""
 
 
-def matrix_cross_entropy_sum(head: nn.Linear, hidden: Tensor, targets: Tensor, *, chunk: int) -> Tensor:
-    """Return the sum of the cross entropies of `head(hidden)`, in float32 (float64 for float64).
+def matrix_cross_entropy_sum(head: nn.Linear, hidden: Tensor, targets: Targets, *, chunk: int) -> Tensor:
+    """Return the sum of the cross entropies of `head(hidden)` by their weights, in float32 (float64 for float64).
 
-    Shapes: hidden (positions, width), targets (positions,). Products are in autocast's type where autocast is on, the
+    Shapes: hidden (positions, width). Products are in autocast's type where autocast is on, the
     softmax and the sums over chunks in float32. The gradients come with the forward pass, so a second backward pass is
     an error.
     """
@@ -30,14 +32,14 @@ def matrix_cross_entropy_sum(head: nn.Linear, hidden: Tensor, targets: Tensor, *
 class _MatrixCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        context: Any, chunk: int, hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | None
+        context: Any, chunk: int, hidden: Tensor, targets: Targets, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
         kind = hidden.device.type
         product = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
         with torch.autocast(kind, enabled=False):
             sums = _Sums(weight.to(product), None if bias is None else bias.to(product), context.needs_input_grad)
             for start in range(0, len(targets), chunk):
-                sums.add(hidden[start : start + chunk], targets[start : start + chunk])
+                sums.add(hidden[start : start + chunk], targets.part(start, chunk))
         context.gradients = sums.gradients(hidden, weight)
         return sums.loss.to(torch.float64 if hidden.dtype is torch.float64 else torch.float32)
 
@@ -63,7 +65,7 @@ class _Sums:
         self._logits = weight.new_empty(0)
         self._product = weight.new_empty(0)
 
-    def add(self, hidden: Tensor, targets: Tensor) -> None:
+    def add(self, hidden: Tensor, targets: Targets) -> None:
         rows, width = len(targets), self._weight.shape[0]
         if self._logits.numel() < rows * width:
             self._logits = self._weight.new_empty(rows, width)
@@ -101,10 +103,10 @@ class _Sums:
         return self._product.to(self._exact) if sum_ is None else sum_.add_(self._product)
 
 
-def _become_gradient(logits: Tensor, targets: Tensor, exact: torch.dtype) -> Tensor:
+def _become_gradient(logits: Tensor, targets: Targets, exact: torch.dtype) -> Tensor:
     """Turn logits into the gradient of their cross entropy in place, and return the sum of the cross entropies.
 
-    The gradient is softmax minus one at the target.
+    The gradient is softmax minus one at the target; both are times the weight of their row.
     """
     rows, width = logits.shape
     block = max(1, _BLOCK_ELEMENTS // width) if logits.device.type == "cpu" else rows
@@ -116,8 +118,13 @@ def _become_gradient(logits: Tensor, targets: Tensor, exact: torch.dtype) -> Ten
         size = len(part)
         wide[:size].copy_(part)
         log_softmax = torch.ops.aten._log_softmax.out(wide[:size], 1, False, out=logarithms[:size])
-        index = targets[start : start + block, None]
-        total -= log_softmax.gather(1, index).sum(dtype=torch.float64)
-        softmax = log_softmax.exp_()
-        part.copy_(softmax.scatter_add_(1, index, softmax.new_full(index.shape, -1.0)))
+        wanted = targets.part(start, block)
+        index = wanted.tokens[:, None]
+        logarithm = log_softmax.gather(1, index)
+        gradient = log_softmax.exp_().scatter_add_(1, index, logarithm.new_full(index.shape, -1.0))
+        if wanted.weights is not None:
+            scale = wanted.weights[:, None].to(exact)
+            logarithm, gradient = logarithm.double() * scale, gradient.mul_(scale)
+        total -= logarithm.sum(dtype=torch.float64)
+        part.copy_(gradient)
     return total

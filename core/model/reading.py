@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from core.model.batch import IGNORED, PackedBatch
-from core.model.head import HeadKind, cross_entropy_sum, head_logits, head_parameters
+from core.model.head import (
+    HeadKind,
+    Targets,
+    cross_entropy_sum,
+    head_logits,
+    head_parameters,
+    weighted_cross_entropy_sum,
+)
 from core.model.matrix_head import matrix_cross_entropy_sum
 
 Packing = Literal["documents", "dense", "unpacked"]
@@ -42,13 +49,16 @@ def all_logits(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
 
 
 def next_token_loss(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
-    """Return the sum of the cross entropies at the positions that have a target, as a float32 scalar with its graph."""
+    """Return the sum of the cross entropies at the positions that have a target, as a float32 scalar with its graph.
+
+    Where the batch has weights, each cross entropy is times the weight of its target.
+    """
     flat_targets = batch.targets[0]
     positions = (flat_targets != IGNORED).nonzero()[:, 0]
-    targets = flat_targets[positions]
+    targets = Targets(flat_targets[positions], None if batch.weights is None else batch.weights[0][positions])
     if reading.head == "keep":
         logits = _kept_logits(model, reading, batch, positions)
-        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+        return weighted_cross_entropy_sum(logits.float(), targets)
     hidden = hidden_states(model, reading, batch)[positions]
     if reading.head == "matrix":
         return matrix_cross_entropy_sum(model.get_output_embeddings(), hidden, targets, chunk=reading.chunk)

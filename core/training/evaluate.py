@@ -29,8 +29,9 @@ def evaluate(
 ) -> Evaluated | None:
     """Return the mean loss in nats over all target tokens, its exponential, and the mean loss of each group.
 
-    Each row counts once, and each token as much as any other; `limit` is how many rows of each part are taken. With
-    `pad_to`, compiled layers see one shape. A group without target tokens has no value.
+    Each row counts once, and each token as much as any other, also where loss.syntax_weights weigh them in training: so
+    runs with other weights can be compared. `limit` is how many rows of each part are taken. With `pad_to`, compiled
+    layers see one shape. A group without target tokens has no value.
     Returns None where `is_leaving` turned true on the way.
     """
     begin = time.monotonic()

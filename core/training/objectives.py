@@ -21,8 +21,11 @@ class Objective(Protocol[B_contra]):
     def weights(self) -> tuple[float, ...]:
         """The weight of each term."""
 
-    def count(self, batch: B_contra) -> tuple[int, ...]:
-        """Return how many items each term averages over in this micro-batch; known without the model."""
+    def count(self, batch: B_contra) -> tuple[float, ...]:
+        """Return how many items, or how much weight, each term averages over in this micro-batch.
+
+        It is known without the model.
+        """
 
     def __call__(self, model: PreTrainedModel, batch: B_contra) -> tuple[Tensor, ...]:
         """Return the SUM of each term over its items, with the graph."""
@@ -30,15 +33,19 @@ class Objective(Protocol[B_contra]):
 
 @dataclass(frozen=True)
 class NextToken:
-    """Cross entropy of the next token, over the tokens that count (Radford et al. 2018, equation 1)."""
+    """Cross entropy of the next token, over the tokens that count (Radford et al. 2018, equation 1).
+
+    Where batches have weights, the loss of a step is the weighted mean over all of it: sum of weight times cross
+    entropy, divided by the sum of the weights. Weights that are all doubled change nothing.
+    """
 
     reading: Reading
     weights: tuple[float, ...] = (1.0,)
 
-    def count(self, batch: PackedBatch) -> tuple[int, ...]:
-        """Return the number of target tokens."""
-        return (batch.target_tokens,)
+    def count(self, batch: PackedBatch) -> tuple[float, ...]:
+        """Return the number of target tokens, or the sum of their weights."""
+        return (batch.target_weight,)
 
     def __call__(self, model: PreTrainedModel, batch: PackedBatch) -> tuple[Tensor, ...]:
-        """Return the sum of -log p(target) in nats over the target tokens."""
+        """Return the sum of -log p(target) in nats over the target tokens, each by its weight."""
         return (next_token_loss(model, self.reading, batch),)

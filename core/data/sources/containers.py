@@ -177,6 +177,14 @@ def _with_language(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
         yield Row({**row.values, "path": path.name, "language": language}, row.place)
 
 
+def code_language(path: Path, container: Container | Literal["auto"]) -> str | None:
+    """Return the language of a file that is read as source code, told by its name alone; None where it is not one."""
+    name = logical_name(path)
+    suffix = name[name.rfind(".") :].lower() if "." in name[1:] else ""
+    is_data = suffix in _BY_SUFFIX or suffix in _TEXT_SUFFIXES or suffix in (".xml", ".nxml")
+    return None if container not in ("auto", "code") or (container == "auto" and is_data) else language_of(name)
+
+
 def _xml_container(path: Path, text: str) -> Container:
     root = signs.xml_root(text)
     container = signs.xml_container(root) if root else None

@@ -14,7 +14,7 @@ from core.data.cleaning.plan import Plan
 from core.data.manifest import SPLITS, DocumentRange, GroupRecord, Split, SplitRecord
 from core.data.progress import Work
 from core.data.sources.reading import describe
-from core.data.tokens.encoding import UnitTokens, read_tokens
+from core.data.tokens.encoding import UnitTokens, marks_of, read_tokens
 from core.data.tokens.mixing import chosen, interleaved, targets
 from core.data.tokens.shards import ShardWriter
 
@@ -42,8 +42,8 @@ class Assembly:
         return {split: self._write(split) for split in SPLITS}
 
     def _write(self, split: Split) -> SplitRecord:
-        supervised = self._plan.data.kind == "instructions"
-        writer = ShardWriter(self._folder, split, vocabulary_size=self._vocabulary_size, supervised=supervised)
+        marks = marks_of(self._plan.data)
+        writer = ShardWriter(self._folder, split, vocabulary_size=self._vocabulary_size, marks=marks)
         documents = [0] * len(self._plan.data.sources)
         tokens = [0] * len(self._plan.data.sources)
         read = lru_cache(maxsize=64)(lambda unit: self._read(unit, split))
@@ -51,8 +51,8 @@ class Assembly:
             for done, (unit, number) in enumerate(self._order(split), start=1):
                 found = read(unit)
                 assert found is not None
-                ids, marks = found.document(number)
-                writer.add(ids, marks)
+                ids, supervised, classes = found.document(number)
+                writer.add(ids, supervised, classes)
                 source = self._plan.units[unit].source
                 documents[source] += 1
                 tokens[source] += len(ids)

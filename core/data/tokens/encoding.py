@@ -26,9 +26,10 @@ from core.data.tally import RowError, Tally
 from core.data.tokens.examples import ExampleEncoder
 from core.data.tokens.faults import Faults
 from core.data.tokens.fill_in_the_middle import document_parts
-from core.data.tokens.shards import ShardWriter, token_type
+from core.data.tokens.marking import document_language, marked_document
+from core.data.tokens.shards import Mark, ShardWriter, token_type
 from core.data.tokens.templates import resolve_template
-from core.data.tokens.tokenize import TextTokenizer, encode_documents, encode_parts
+from core.data.tokens.tokenize import DocumentPart, TextTokenizer, encode_documents, encode_parts
 from core.data.tokens.tokenizer_files import load_tokenizer
 
 _BATCH_CHARACTERS = 4 * 2**20
@@ -37,7 +38,8 @@ _ONE_SHARD = 2**62
 TOKENS = "tokens"
 """The folder of the encoded units within a work folder."""
 
-Encoded = tuple[NDArray[np.int64], NDArray[np.bool_] | None]
+Encoded = tuple[NDArray[np.int64], NDArray[np.bool_] | None, NDArray[np.uint8] | None]
+"""Ids of a document, which of them the loss counts, and their classes of source code. Shapes: (tokens,) each."""
 
 
 class EncodedUnit(BaseModel):
@@ -53,17 +55,25 @@ class EncodedUnit(BaseModel):
 
 @dataclass(frozen=True)
 class UnitTokens:
-    """The documents of one split of one unit. Shapes: tokens (n,), offsets (documents + 1,), supervised (n,)."""
+    """The documents of one split of one unit. Shapes: offsets (documents + 1,), the others (tokens,)."""
 
     tokens: NDArray[np.uint16] | NDArray[np.uint32]
     offsets: NDArray[np.uint64]
     supervised: NDArray[np.uint8] | None
+    classes: NDArray[np.uint8] | None
 
-    def document(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+    def document(self, number: int) -> Encoded:
         """Return ids and marks of one document."""
         start, stop = int(self.offsets[number]), int(self.offsets[number + 1])
-        marks = None if self.supervised is None else self.supervised[start:stop].astype(np.bool_)
-        return self.tokens[start:stop].astype(np.int64), marks
+        supervised = None if self.supervised is None else self.supervised[start:stop].astype(np.bool_)
+        classes = None if self.classes is None else self.classes[start:stop]
+        return self.tokens[start:stop].astype(np.int64), supervised, classes
+
+
+def marks_of(data: TextData | InstructionData) -> list[Mark]:
+    """Return what stands beside the tokens of some data."""
+    marks: list[Mark] = ["supervised"] if data.kind == "instructions" else []
+    return [*marks, "syntax"] if data.syntax is not None else marks
 
 
 def tokens_folder(work: Path, unit: int) -> Path:
@@ -87,11 +97,16 @@ def read_tokens(work: Path, unit: int, split: Split, vocabulary_size: int) -> Un
     base = tokens_folder(work, unit) / f"{split}-00000"
     if not base.with_suffix(".tokens").is_file():
         return None
-    marks = base.with_suffix(".supervised")
+
+    def marks(mark: Mark) -> NDArray[np.uint8] | None:
+        path = base.with_suffix(f".{mark}")
+        return np.memmap(path, dtype=np.uint8, mode="r") if path.is_file() else None
+
     return UnitTokens(
         tokens=np.memmap(base.with_suffix(".tokens"), dtype=token_type(vocabulary_size), mode="r"),
         offsets=np.fromfile(base.with_suffix(".documents"), dtype="<u8"),
-        supervised=np.memmap(marks, dtype=np.uint8, mode="r") if marks.is_file() else None,
+        supervised=marks("supervised"),
+        classes=marks("syntax"),
     )
 
 
@@ -109,9 +124,8 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
     tokenizer, encoder = _encoders(work, (work.parent / TOKENIZER / "tokenizer.json").stat().st_mtime_ns)
     partial = target.with_name(f"{target.name}.{writer_name()}")
     partial.mkdir(parents=True, exist_ok=True)
-    is_text = encoder is None
     writers: dict[Split, ShardWriter] = {
-        split: ShardWriter(partial, split, vocabulary_size=tokenizer.vocabulary_size, supervised=not is_text,
+        split: ShardWriter(partial, split, vocabulary_size=tokenizer.vocabulary_size, marks=marks_of(plan.data),
                            shard_tokens=_ONE_SHARD)
         for split in SPLITS
     }  # fmt: skip
@@ -120,8 +134,7 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
     faults = Faults()
     try:
         for batch in _batches(files.items()):
-            pairs = _texts(tokenizer, batch, plan) if encoder is None else _conversations(encoder, batch, faults)
-            for item, found in pairs:
+            for item, found in _encoded(tokenizer, encoder, batch, plan, faults):
                 done += 1
                 heard(done)
                 if isinstance(found, RowError):
@@ -150,22 +163,52 @@ def _encoders(work: Path, _changed_ns: int) -> tuple[TextTokenizer, ExampleEncod
     tokenizer = load_tokenizer(work.parent / TOKENIZER)
     if not isinstance(data, InstructionData):
         return tokenizer, None
-    template = resolve_template(data.template, tokenizer)
-    return tokenizer, ExampleEncoder(tokenizer, template, data.max_tokens, accept=data.accept)
+    template = resolve_template(data.template, tokenizer, data.code_tokens)
+    return tokenizer, ExampleEncoder(
+        tokenizer, template, data.max_tokens, code_tokens=data.code_tokens, accept=data.accept, syntax=data.syntax
+    )
 
 
-def _texts(tokenizer: TextTokenizer, batch: list[Item], plan: Plan) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
+def _encoded(
+    tokenizer: TextTokenizer, encoder: ExampleEncoder | None, batch: list[Item], plan: Plan, faults: Faults
+) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
+    if encoder is not None:
+        yield from _conversations(encoder, batch, faults)
+        return
     start = len(tokenizer.prefix_ids)
-    gaps = plan.data.fill_in_the_middle if isinstance(plan.data, TextData) else None
-    documents = [document_parts(item.payload, gaps, seed=plan.seed) for item in batch]
-    whole = encode_documents(tokenizer, [parts[0].text for parts in documents if len(parts) == 1])
-    cut = iter(encode_parts(tokenizer, [parts for parts in documents if len(parts) > 1]))
-    for item, parts in zip(batch, documents, strict=True):
-        ids = next(whole) if len(parts) == 1 else next(cut)
-        if (ids[start:-1] == tokenizer.end_token_id).any():
+    marked = _unmarked_texts(tokenizer, batch, plan) if plan.data.syntax is None else _texts(tokenizer, batch, plan)
+    for item, found in zip(batch, marked, strict=True):
+        if isinstance(found, RowError):
+            yield item, found
+        elif (found[0][start:-1] == tokenizer.end_token_id).any():
             yield item, RowError("control_token", f"expected text, found what encodes to {tokenizer.end_token}")
         else:
-            yield item, [(ids, None)]
+            yield item, [found]
+
+
+def _unmarked_texts(tokenizer: TextTokenizer, batch: list[Item], plan: Plan) -> Iterator[Encoded]:
+    documents = [_parts(item, plan) for item in batch]
+    whole = encode_documents(tokenizer, [parts[0].text for parts in documents if len(parts) == 1])
+    cut = iter(encode_parts(tokenizer, [parts for parts in documents if len(parts) > 1]))
+    for parts in documents:
+        yield next(whole) if len(parts) == 1 else next(cut), None, None
+
+
+def _texts(tokenizer: TextTokenizer, batch: list[Item], plan: Plan) -> Iterator[Encoded | RowError]:
+    assert plan.data.syntax is not None
+    for item in batch:
+        language = document_language(plan.data.syntax, plan.data.sources[item.source], item.place)
+        try:
+            found, classes = marked_document(tokenizer, item.payload, _parts(item, plan), language)
+        except RowError as error:
+            yield error
+            continue
+        yield found.ids, None, classes
+
+
+def _parts(item: Item, plan: Plan) -> list[DocumentPart]:
+    gaps = plan.data.fill_in_the_middle if isinstance(plan.data, TextData) else None
+    return document_parts(item.payload, gaps, seed=plan.seed)
 
 
 def _conversations(
@@ -177,7 +220,7 @@ def _conversations(
         if isinstance(examples, RowError):
             yield item, examples
         else:
-            yield item, [(example.ids, example.supervised) for example in examples]
+            yield item, [(example.ids, example.supervised, example.classes) for example in examples]
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -16,7 +16,8 @@ from core.data.tally import RowError
 from core.data.tokens.alpaca_template import alpaca_pieces
 from core.data.tokens.code_template import code_pieces
 from core.data.tokens.faults import Faults
-from core.data.tokens.piece import Piece, encode_pieces, with_begin
+from core.data.tokens.marking import answer_classes
+from core.data.tokens.piece import Piece, encode_pieces, encode_pieces_spanned, with_begin
 from core.data.tokens.templates import ChatTemplate, TemplateName
 from core.data.tokens.tokenize import TextTokenizer
 from core.errors import DataError
@@ -24,17 +25,27 @@ from core.errors import DataError
 
 @dataclass(frozen=True)
 class Example:
-    """Shapes: ids is (tokens,) int64, supervised (tokens,) bool, True on answers and their end-of-turn tokens."""
+    """Shapes: ids is (tokens,) int64, supervised (tokens,) bool, True on answers and their end-of-turn tokens.
+
+    `classes`, (tokens,) uint8, are classes of source code (core.data.tokens.syntax), None where data.syntax is empty.
+    """
 
     ids: NDArray[np.int64]
     supervised: NDArray[np.bool_]
+    classes: NDArray[np.uint8] | None = None
+
+    def part(self, *, head: int, start: int, stop: int, supervised: NDArray[np.bool_]) -> Example:
+        """Return the first `head` tokens and those from `start` to before `stop`, of which `supervised` count."""
+        kept = np.r_[0:head, start:stop]
+        classes = None if self.classes is None else self.classes[kept]
+        return Example(self.ids[kept], np.concatenate([np.zeros(head, dtype=np.bool_), supervised]), classes)
 
 
 class ExampleEncoder:
     """Turns conversations into examples of at most `max_tokens` tokens.
 
     `accept` names faults that the configuration accepts: with `cut_answers` an answer that does not fit is cut at its
-    end, else its row is given back as a RowError. Template code needs `code_tokens`.
+    end, else its row is given back as a RowError. Template code needs `code_tokens`. `syntax` is data.syntax.
     """
 
     def __init__(
@@ -45,10 +56,13 @@ class ExampleEncoder:
         *,
         code_tokens: CodeTokens | None = None,
         accept: Sequence[Accepted] = (),
+        syntax: str | None = None,
     ) -> None:
         self.faults = Faults()
         """What `encode` found where it was given no other count."""
         self._tokenizer = tokenizer
+        self._syntax = syntax
+        self._is_code = template == "code"
         self._max_tokens = max_tokens
         self._cut_answers = "cut_answers" in accept
         self._ends = {
@@ -83,16 +97,34 @@ class ExampleEncoder:
             except RowError as error:
                 rendered.append(error)
         usable = [pieces for examples in rendered if not isinstance(examples, RowError) for pieces in examples]
-        encoded = iter(encode_pieces(self._tokenizer, usable))
+        encoded = iter(self._encoded(usable))
         result: list[list[Example] | RowError] = []
         for number, examples in enumerate(rendered):
             if isinstance(examples, RowError):
                 result.append(examples)
                 continue
-            marked = [self._marked(pieces, next(encoded)) for pieces in examples]
+            whole = [next(encoded) for _ in examples]
+            refused = next((one for one in whole if isinstance(one, RowError)), None)
+            if refused is not None:
+                result.append(refused)
+                continue
             place = places[number] if places else ""
+            marked = [one for one in whole if not isinstance(one, RowError)]
             result.append(self._fitted(marked, place, self.faults if faults is None else faults))
         return result
+
+    def _encoded(self, examples: list[list[Piece]]) -> Iterator[Example | RowError]:
+        if self._syntax is None:
+            for pieces, ids in zip(examples, encode_pieces(self._tokenizer, examples), strict=True):
+                yield self._marked(pieces, ids, None)
+            return
+        for pieces, found in zip(examples, encode_pieces_spanned(self._tokenizer, examples), strict=True):
+            try:
+                classes = answer_classes(self._tokenizer, pieces, found, self._syntax, is_code=self._is_code)
+            except RowError as error:
+                yield error
+            else:
+                yield self._marked(pieces, [one.ids.tolist() for one in found], classes)
 
     def rendered(self, conversation: Conversation) -> list[list[Piece]]:
         """Return the pieces of each example of a conversation.
@@ -101,31 +133,34 @@ class ExampleEncoder:
         """
         return self._pieces(conversation)
 
-    def _marked(self, pieces: list[Piece], encoded: list[list[int]]) -> tuple[list[int], list[bool]]:
+    def _marked(self, pieces: list[Piece], encoded: list[list[int]], classes: NDArray[np.uint8] | None) -> Example:
         ids = [token for piece in encoded for token in piece]
         flags = [piece.supervised for piece, tokens in zip(pieces, encoded, strict=True) for _ in tokens]
         begun = with_begin(self._tokenizer, ids)
-        return begun, [False] * (len(begun) - len(ids)) + flags
+        more = len(begun) - len(ids)
+        return Example(
+            np.array(begun, dtype=np.int64),
+            np.array([False] * more + flags, dtype=np.bool_),
+            None if classes is None else np.concatenate([np.zeros(more, dtype=np.uint8), classes]),
+        )
 
-    def _fitted(
-        self, marked: list[tuple[list[int], list[bool]]], place: str, faults: Faults
-    ) -> list[Example] | RowError:
+    def _fitted(self, marked: list[Example], place: str, faults: Faults) -> list[Example] | RowError:
         """Return the examples of one row cut to length, or a RowError where none is left; count the row's faults."""
         faults.rows += 1
         begin = self._tokenizer.begin_token_id
-        if begin is not None and any(ids[:2] == [begin, begin] for ids, _ in marked):
+        if begin is not None and any(one.ids[:2].tolist() == [begin, begin] for one in marked):
             faults.count("double_begin", place)
-        if any(self._unended(ids, flags) for ids, flags in marked):
+        if any(self._unended(one) for one in marked):
             faults.count("no_end_of_turn", place)
         examples: list[Example] = []
         refused: RowError | None = None
-        for ids, flags in marked:
+        for one in marked:
             try:
-                examples.append(self._shortened(ids, flags))
+                examples.append(self._shortened(one))
             except RowError as error:
                 refused = error
                 if self._cut_answers:
-                    examples.append(self._cut(ids, flags))
+                    examples.append(self._cut(one))
         if refused is not None:
             faults.count("over_long_answers", place)
         if refused is not None and not examples:
@@ -134,21 +169,21 @@ class ExampleEncoder:
             faults.count("unlabelled_rows", place)
         return examples
 
-    def _unended(self, ids: list[int], flags: list[bool]) -> bool:
+    def _unended(self, example: Example) -> bool:
         """Whether an answer that the loss counts has no special token at its end: nobody would learn to stop there."""
-        counted = np.array(flags, dtype=np.bool_)
+        counted = example.supervised
         ends = np.flatnonzero(counted & ~np.append(counted[1:], False))
-        return any(ids[end] not in self._ends for end in ends)
+        return any(int(example.ids[end]) not in self._ends for end in ends)
 
-    def _shortened(self, ids: list[int], flags: list[bool]) -> Example:
+    def _shortened(self, example: Example) -> Example:
         # Where the tokenizer adds none, a first token that is its begin token is the mark of a turn (SmolLM2).
-        return shortened(ids, flags, max_tokens=self._max_tokens, keep_first=self._tokenizer.adds_begin_token)
+        return shortened(example, max_tokens=self._max_tokens, keep_first=self._tokenizer.adds_begin_token)
 
-    def _cut(self, ids: list[int], flags: list[bool]) -> Example:
-        return cut(ids, flags, max_tokens=self._max_tokens, keep_first=self._tokenizer.adds_begin_token)
+    def _cut(self, example: Example) -> Example:
+        return cut(example, max_tokens=self._max_tokens, keep_first=self._tokenizer.adds_begin_token)
 
 
-def shortened(ids: list[int], supervised: list[bool], *, max_tokens: int, keep_first: bool) -> Example:
+def shortened(example: Example, *, max_tokens: int, keep_first: bool) -> Example:
     """Return an example of at most `max_tokens` tokens: a longer one loses its start, never its last answer.
 
     `keep_first` keeps the begin token besides. An answer that lost its own start is no longer supervised: nobody would
@@ -156,39 +191,37 @@ def shortened(ids: list[int], supervised: list[bool], *, max_tokens: int, keep_f
 
     Raises: RowError where the last answer and one token before it do not fit.
     """
-    if len(ids) <= max_tokens:
-        return Example(np.array(ids, dtype=np.int64), np.array(supervised, dtype=np.bool_))
-    flags = np.array(supervised, dtype=np.bool_)
+    length, flags = len(example.ids), example.supervised
+    if length <= max_tokens:
+        return example
     answer = _last_answer(flags)
     if answer + 1 > max_tokens:
         raise RowError(
             "over_long", f"expected an answer of fewer than {max_tokens} tokens (data.max_tokens), found {answer}"
         )
     head = 1 if keep_first and answer + 2 <= max_tokens else 0
-    start = len(ids) - (max_tokens - head)
+    start = length - (max_tokens - head)
     kept = flags[start:].copy()
     if flags[start - 1] and kept[0]:
         kept[: int(kept.argmin())] = False
-    tokens = np.array([*ids[:head], *ids[start:]], dtype=np.int64)
-    return Example(tokens, np.concatenate([np.zeros(head, dtype=np.bool_), kept]))
+    return example.part(head=head, start=start, stop=length, supervised=kept)
 
 
-def cut(ids: list[int], supervised: list[bool], *, max_tokens: int, keep_first: bool) -> Example:
+def cut(example: Example, *, max_tokens: int, keep_first: bool) -> Example:
     """Return the last answer of an example that does not fit, cut at its end: its end-of-turn token is lost.
 
     Before it stand the last tokens of what asks for it, at most half of `max_tokens`, the begin token included where
     `keep_first` keeps it. Nothing else is supervised.
     """
-    flags = np.array(supervised, dtype=np.bool_)
-    begin = len(ids) - _last_answer(flags)
+    flags = example.supervised
+    begin = len(example.ids) - _last_answer(flags)
     asked = min(begin, max_tokens // 2)
     head = 1 if keep_first and begin > asked else 0
     start = begin - asked + head
     stop = start + max_tokens - head
     kept = flags[start:stop].copy()
     kept[: begin - start] = False
-    tokens = np.array([*ids[:head], *ids[start:stop]], dtype=np.int64)
-    return Example(tokens, np.concatenate([np.zeros(head, dtype=np.bool_), kept]))
+    return example.part(head=head, start=start, stop=min(stop, len(example.ids)), supervised=kept)
 
 
 def _last_answer(flags: NDArray[np.bool_]) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from core.data.tokens.tokenize import TextTokenizer
+from core.data.tokens.tokenize import Spanned, TextTokenizer
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -23,20 +26,34 @@ class Piece:
 
 def encode_pieces(tokenizer: TextTokenizer, examples: Sequence[Sequence[Piece]]) -> list[list[list[int]]]:
     """Return the ids of every piece of every example; the first piece begins a text, the others go on from it."""
+    return _encoded(examples, tokenizer.encode)
+
+
+def encode_pieces_spanned(tokenizer: TextTokenizer, examples: Sequence[Sequence[Piece]]) -> list[list[Spanned]]:
+    """Return the same ids, with the characters of its piece that each token covers."""
+    return _encoded(examples, tokenizer.encode_spanned)
+
+
+class _Encode(Protocol[T_co]):
+    def __call__(self, texts: Sequence[str], *, control: bool, continued: bool) -> Sequence[T_co]:
+        """Return the tokens of each text."""
+
+
+def _encoded(examples: Sequence[Sequence[Piece]], encode: _Encode[T_co]) -> list[list[T_co]]:
     keys = [
         (number, index, piece, index > 0)
         for number, pieces in enumerate(examples)
         for index, piece in enumerate(pieces)
     ]
-    result: list[list[list[int]]] = [[[] for _ in pieces] for pieces in examples]
+    found: dict[tuple[int, int], T_co] = {}
     for control in (False, True):
         for continued in (False, True):
             chosen = [key for key in keys if key[2].control == control and key[3] == continued]
             texts = [piece.text for _, _, piece, _ in chosen]
-            encoded = tokenizer.encode(texts, control=control, continued=continued)
-            for (number, index, _, _), ids in zip(chosen, encoded, strict=True):
-                result[number][index] = ids
-    return result
+            encoded = encode(texts, control=control, continued=continued)
+            for (number, index, _, _), tokens in zip(chosen, encoded, strict=True):
+                found[number, index] = tokens
+    return [[found[number, index] for index in range(len(pieces))] for number, pieces in enumerate(examples)]
 
 
 def with_begin(tokenizer: TextTokenizer, ids: list[int]) -> list[int]:

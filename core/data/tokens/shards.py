@@ -1,7 +1,8 @@
 """Token shards: documents as token ids in memory-mapped files.
 
 Per shard `NAME.tokens` (little-endian uint16, or uint32 where the vocabulary needs it), `NAME.documents` (uint64, one
-offset more than there are documents) and for instructions `NAME.supervised` (uint8 a token, 1 where the loss counts).
+offset more than there are documents), for instructions `NAME.supervised` (uint8 a token, 1 where the loss counts), and
+where data.syntax is set `NAME.syntax` (uint8 a token: its class of source code, see core.data.tokens.syntax).
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ from core.errors import DataError
 
 SHARD_TOKENS = 2**28
 
+Mark = Literal["supervised", "syntax"]
+"""What stands beside the tokens, a byte for each; the ending of its file."""
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
 
@@ -43,39 +46,44 @@ def token_type(vocabulary_size: int) -> np.dtype[Any]:
 
 
 class ShardWriter:
-    """Writes the documents of one split, a new shard whenever the last one is full."""
+    """Writes the documents of one split, a new shard whenever the last one is full; each document has all `marks`."""
 
-    def __init__(self, folder: Path, split: Split, *, vocabulary_size: int, supervised: bool,
+    def __init__(self, folder: Path, split: Split, *, vocabulary_size: int, marks: Collection[Mark] = (),
                  shard_tokens: int = SHARD_TOKENS) -> None:  # fmt: skip
         self._folder = folder
         self._split = split
         self._vocabulary_size = vocabulary_size
         self._type = token_type(vocabulary_size)
-        self._supervised = supervised
+        self._marks = frozenset(marks)
         self._shard_tokens = shard_tokens
         self._shards: list[ShardRecord] = []
         self._files: dict[str, _HashedFile] = {}
         self._offsets = [0]
         self._supervised_tokens = 0
 
-    def add(self, ids: NDArray[np.int64], supervised: NDArray[np.bool_] | None = None) -> None:
+    def add(
+        self,
+        ids: NDArray[np.int64],
+        supervised: NDArray[np.bool_] | None = None,
+        classes: NDArray[np.uint8] | None = None,
+    ) -> None:
         """Append one document; a document lies in one shard.
 
-        Shapes: ids (tokens,), supervised (tokens,), both of the same length, at least one.
+        Shapes: (tokens,) each, of the same length, at least one.
         """
         assert len(ids)
-        assert (supervised is not None) == self._supervised
+        given = {"supervised": supervised, "syntax": classes}
+        marks = {name: values.astype(np.uint8) for name, values in given.items() if values is not None}
+        assert marks.keys() == self._marks
+        assert all(len(values) == len(ids) for values in marks.values())
         if int(ids.max()) >= self._vocabulary_size or int(ids.min()) < 0:
             raise DataError(f"expected token ids below {self._vocabulary_size}, found {ids.max()}")
         if len(self._offsets) > 1 and self._offsets[-1] + len(ids) > self._shard_tokens:
             self._close_shard()
         self._file("tokens").write(ids.astype(self._type).tobytes())
-        if supervised is None:
-            self._supervised_tokens += len(ids) - 1
-        else:
-            assert len(supervised) == len(ids)
-            self._file("supervised").write(supervised.astype(np.uint8).tobytes())
-            self._supervised_tokens += int(supervised.sum())
+        for name, values in marks.items():
+            self._file(name).write(values.tobytes())
+        self._supervised_tokens += len(ids) - 1 if supervised is None else int(supervised.sum())
         self._offsets.append(self._offsets[-1] + len(ids))
 
     def close(self) -> SplitRecord:
@@ -136,11 +144,12 @@ class _HashedFile:
 
 @dataclass(frozen=True)
 class _Shard:
-    """Shapes: offsets (documents + 1,), tokens (tokens,), supervised (tokens,) or None."""
+    """Shapes: offsets (documents + 1,), tokens, supervised and classes (tokens,); None for marks that are not there."""
 
     offsets: NDArray[np.uint64]
     tokens: NDArray[Any]
     supervised: NDArray[np.uint8] | None
+    classes: NDArray[np.uint8] | None
 
 
 class TokenShards:
@@ -193,28 +202,40 @@ class TokenShards:
 
     def stream(self, start: int, stop: int) -> NDArray[Any]:
         """Return the tokens from `start` to before `stop` of all documents laid end to end: (stop - start,)."""
+        return self._stretch([shard.tokens for shard in self._shards], start, stop, token_type(self.vocabulary_size))
+
+    def classes(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return the classes of source code of the same tokens; the data must have been prepared with data.syntax."""
+        assert self.manifest.syntax is not None
+        parts = [shard.classes for shard in self._shards if shard.classes is not None]
+        return self._stretch(parts, start, stop, np.dtype(np.uint8))
+
+    def _stretch(self, values: Sequence[NDArray[Any]], start: int, stop: int, kind: np.dtype[Any]) -> NDArray[Any]:
         if not 0 <= start <= stop <= self.tokens:
             raise IndexError(f"tokens {start} to {stop} of {self.tokens}")
         parts = []
-        for shard, first in zip(self._shards, self._first_tokens[:-1], strict=True):
-            low, high = max(start - int(first), 0), min(stop - int(first), len(shard.tokens))
+        for one, first in zip(values, self._first_tokens[:-1], strict=True):
+            low, high = max(start - int(first), 0), min(stop - int(first), len(one))
             if low < high:
-                parts.append(shard.tokens[low:high])
+                parts.append(one[low:high])
         if len(parts) == 1:
             return parts[0]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=token_type(self.vocabulary_size))
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=kind)
 
     def _opened(self, record: ShardRecord) -> _Shard:
         for file in record.files:
             _check_size(self.folder / file.name, file)
         path = self.folder / record.name
-        marks = None
+        supervised = classes = None
         if self.manifest.kind == "instructions":
-            marks = _mapped(path.with_suffix(".supervised"), np.dtype(np.uint8))
+            supervised = _mapped(path.with_suffix(".supervised"), np.dtype(np.uint8))
+        if self.manifest.syntax is not None:
+            classes = _mapped(path.with_suffix(".syntax"), np.dtype(np.uint8))
         return _Shard(
             offsets=_mapped(path.with_suffix(".documents"), np.dtype("<u8")),
             tokens=_mapped(path.with_suffix(".tokens"), np.dtype(token_type(self.vocabulary_size))),
-            supervised=marks,
+            supervised=supervised,
+            classes=classes,
         )
 
 

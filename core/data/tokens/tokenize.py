@@ -11,12 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from core.data.tokens.token_text import token_text
 from core.errors import DataError
 
 _PIECE_CHARACTERS = 256 * 1024
 _PIECES_AT_ONCE = 16
 _BETWEEN_LINES = re.compile(r"(?<=\w\n)(?=\w)")
 _BETWEEN_WORDS = re.compile(r"(?<=\w)(?= \w)")
+
+
+_Encoded = tuple[list[int], list[tuple[int, int]]]
+Spans = NDArray[np.int64]
+"""From which to before which character of a text each token goes: (tokens, 2)."""
+
+
+@dataclass(frozen=True)
+class Spanned:
+    """The ids of a text, and which of its characters each token covers; begin and end token cover none.
+
+    Shapes: ids (tokens,), spans (tokens, 2).
+    """
+
+    ids: NDArray[np.int64]
+    spans: Spans
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,21 @@ class TextTokenizer:
         added = self.backend.get_added_tokens_decoder().values()
         return tuple(sorted((token.content for token in added if token.special), key=lambda text: (-len(text), text)))
 
+    @cached_property
+    def special_pattern(self) -> re.Pattern[str] | None:
+        """What finds the strings of special tokens in a text; None where there are none."""
+        names = "|".join(map(re.escape, self.special_tokens))
+        return re.compile(names) if names else None
+
+    @cached_property
+    def is_space(self) -> NDArray[np.bool_]:
+        """Whether the text of a token is nothing but space, by its id: (vocabulary_size,)."""
+        text_of = token_text(self.backend)
+        found = np.zeros(self.vocabulary_size, dtype=np.bool_)
+        for token, number in self.backend.get_vocab(with_added_tokens=True).items():
+            found[number] = text_of(token).isspace()
+        return found
+
     def _id(self, token: str) -> int:
         found = self.backend.token_to_id(token)
         if found is None:
@@ -79,7 +111,12 @@ class TextTokenizer:
         return tuple((anchor, self._plain_ids([anchor])[0]) for anchor in ("\n", ":\n", "."))
 
     def _plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [ids for ids, _ in self._plain(texts, spanned=False)]
+
+    def _plain(self, texts: Sequence[str], *, spanned: bool) -> list[_Encoded]:
+        encode = self.backend.encode_batch if spanned else self.backend.encode_batch_fast
+        found = encode(list(texts), add_special_tokens=False)
+        return [(one.ids, one.offsets if spanned else []) for one in found]
 
     def encode(self, texts: Sequence[str], *, control: bool, continued: bool) -> list[list[int]]:
         """Return the ids of each text, without anything before or after it.
@@ -87,17 +124,28 @@ class TextTokenizer:
         `control`: whether the string of a special token in a text is that token (in a template) or ordinary text (in
         data). `continued`: whether the text goes on from other text, or begins one.
         """
+        return [ids for ids, _ in self._encoded(texts, control=control, continued=continued, spanned=False)]
+
+    def encode_spanned(self, texts: Sequence[str], *, control: bool, continued: bool) -> list[Spanned]:
+        """Return the same ids as `encode`, with the characters that each token covers; it takes longer."""
+        return [
+            Spanned(np.array(ids, dtype=np.int64), np.array(spans, dtype=np.int64).reshape(-1, 2))
+            for ids, spans in self._encoded(texts, control=control, continued=continued, spanned=True)
+        ]
+
+    def _encoded(self, texts: Sequence[str], *, control: bool, continued: bool, spanned: bool) -> list[_Encoded]:
         self.backend.encode_special_tokens = not control
         if not continued or not self._anchors:
-            return self._plain_ids(texts)
-        return [self._continued(text) for text in texts]
+            return self._plain(texts, spanned=spanned)
+        return [self._continued(text, spanned=spanned) for text in texts]
 
-    def _continued(self, text: str) -> list[int]:
+    def _continued(self, text: str, *, spanned: bool) -> _Encoded:
         for anchor, ids in self._anchors:
-            both = self._plain_ids([anchor + text])[0]
+            both, spans = self._plain([anchor + text], spanned=spanned)[0]
             if both[: len(ids)] == ids:
-                return both[len(ids) :]
-        return self._plain_ids([text])[0]
+                before = len(anchor)
+                return both[len(ids) :], [(max(a - before, 0), max(b - before, 0)) for a, b in spans[len(ids) :]]
+        return self._plain([text], spanned=spanned)[0]
 
 
 @dataclass(frozen=True)
@@ -161,3 +209,24 @@ def encode_parts(tokenizer: TextTokenizer, documents: Sequence[Sequence[Document
                     ids += next(encoded)
         result.append(np.array([*ids, tokenizer.end_token_id], dtype=np.int64))
     return result
+
+
+def encode_spanned_document(tokenizer: TextTokenizer, parts: Sequence[DocumentPart]) -> Spanned:
+    """Return the ids of one document, as `encode_documents` or for several parts `encode_parts` has them, and spans.
+
+    Tokens whose text is in no document cover no character.
+    """
+    nothing = np.zeros((1, 2), dtype=np.int64)
+    ids = [np.array(tokenizer.prefix_ids, dtype=np.int64)]
+    spans = [np.repeat(nothing, len(tokenizer.prefix_ids), axis=0)]
+    continued = len(parts) > 1
+    for part in parts:
+        at = part.start
+        for piece in [part.text] if at is None else pieces(part.text):
+            (found,) = tokenizer.encode_spanned([piece], control=at is None, continued=continued)
+            ids.append(found.ids)
+            spans.append(found.spans + at if at is not None else np.repeat(nothing, len(found.ids), axis=0))
+            at = None if at is None else at + len(piece)
+            continued = True
+    ids.append(np.array([tokenizer.end_token_id], dtype=np.int64))
+    return Spanned(np.concatenate(ids), np.concatenate([*spans, nothing]))

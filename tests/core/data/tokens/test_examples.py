@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.config.data import Accepted
@@ -140,21 +141,25 @@ def test_a_cut_answer_keeps_its_beginning_and_loses_its_end(request: pytest.Fixt
     assert example.ids[:20].tolist() == [*whole.ids[:head], *whole.ids[begin - 20 + head : begin]]
 
 
+def example_of(ids: list[int], supervised: list[bool]) -> Example:
+    return Example(np.array(ids, dtype=np.int64), np.array(supervised, dtype=np.bool_))
+
+
 def test_cut_by_hand() -> None:
     # question 1 2, answer 3, question 4 5 6, answer 7 8 9 10 11
     ids, flags = list(range(1, 12)), [False, False, True, False, False, False, *[True] * 5]
-    kept = cut(ids, flags, max_tokens=5, keep_first=False)
+    kept = cut(example_of(ids, flags), max_tokens=5, keep_first=False)
     assert (kept.ids.tolist(), kept.supervised.tolist()) == ([5, 6, 7, 8, 9], [False, False, True, True, True])
-    begun = cut(ids, flags, max_tokens=5, keep_first=True)
+    begun = cut(example_of(ids, flags), max_tokens=5, keep_first=True)
     assert (begun.ids.tolist(), begun.supervised.tolist()) == ([1, 6, 7, 8, 9], [False, False, True, True, True])
     # A short question leaves room for the answer.
-    short = cut([1, 2, 3, 4, 5, 6], [False, *[True] * 5], max_tokens=5, keep_first=True)
+    short = cut(example_of([1, 2, 3, 4, 5, 6], [False, *[True] * 5]), max_tokens=5, keep_first=True)
     assert (short.ids.tolist(), short.supervised.tolist()) == ([1, 2, 3, 4, 5], [False, True, True, True, True])
 
 
 def test_an_earlier_answer_in_the_kept_question_is_not_supervised() -> None:
     ids, flags = [1, 2, 3, 4, 5, 6, 7, 8], [False, True, True, False, True, True, True, True]
-    kept = cut(ids, flags, max_tokens=4, keep_first=False)
+    kept = cut(example_of(ids, flags), max_tokens=4, keep_first=False)
     assert (kept.ids.tolist(), kept.supervised.tolist()) == ([3, 4, 5, 6], [False, False, True, True])
 
 

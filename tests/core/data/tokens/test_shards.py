@@ -9,7 +9,7 @@ import pytest
 
 from core.data.manifest import MANIFEST, TOKENIZER, Manifest, SplitRecord, content_digest, file_record
 from core.data.progress import PreparationStopped
-from core.data.tokens.shards import ShardWriter, TokenShards, verify
+from core.data.tokens.shards import Mark, ShardWriter, TokenShards, verify
 from core.errors import DataError
 
 DOCUMENTS = [[5, 6, 0], [7, 0], [1, 2, 3, 4, 0], [9, 0], [8, 8, 0]]
@@ -19,18 +19,18 @@ DOCUMENTS = [[5, 6, 0], [7, 0], [1, 2, 3, 4, 0], [9, 0], [8, 8, 0]]
 def written(tmp_path: Path) -> Callable[..., Path]:
     """Write DOCUMENTS as the training split of a prepared folder."""
 
-    def write(*, vocabulary_size: int = 300, supervised: bool = False, shard_tokens: int = 6) -> Path:
+    def write(*, vocabulary_size: int = 300, marks: tuple[Mark, ...] = (), shard_tokens: int = 6) -> Path:
         folder = tmp_path / "data"
         (folder / TOKENIZER).mkdir(parents=True)
         (folder / TOKENIZER / "tokenizer.json").write_text("{}")
-        writer = ShardWriter(
-            folder, "train", vocabulary_size=vocabulary_size, supervised=supervised, shard_tokens=shard_tokens
-        )
+        writer = ShardWriter(folder, "train", vocabulary_size=vocabulary_size, marks=marks, shard_tokens=shard_tokens)
         for document in DOCUMENTS:
-            flags = np.array([token == 0 for token in document]) if supervised else None
-            writer.add(np.array(document), flags)
+            flags = np.array([token == 0 for token in document]) if "supervised" in marks else None
+            classes = np.array([token % 8 for token in document], np.uint8) if "syntax" in marks else None
+            writer.add(np.array(document), flags, classes)
         manifest = Manifest(
-            kind="instructions" if supervised else "text",
+            kind="instructions" if "supervised" in marks else "text",
+            syntax="auto" if "syntax" in marks else None,
             digest="",
             made_from="",
             vocabulary_size=vocabulary_size,
@@ -70,7 +70,7 @@ def test_documents_come_back_over_shards(written: Callable[..., Path], vocabular
 
 
 def test_marks_of_instructions_come_back(written: Callable[..., Path]) -> None:
-    shards = TokenShards(written(supervised=True), "train")
+    shards = TokenShards(written(marks=("supervised",)), "train")
     for number, document in enumerate(DOCUMENTS):
         _, supervised = shards.document(number)
         assert supervised is not None
@@ -87,7 +87,7 @@ def test_an_empty_split_has_no_documents(written: Callable[..., Path]) -> None:
 
 
 def test_a_token_id_beyond_the_vocabulary_is_refused(tmp_path: Path) -> None:
-    writer = ShardWriter(tmp_path, "train", vocabulary_size=10, supervised=False)
+    writer = ShardWriter(tmp_path, "train", vocabulary_size=10)
     with pytest.raises(DataError, match="expected token ids below 10, found 10"):
         writer.add(np.array([1, 10]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.data.formats import Conversation, Turn
@@ -263,19 +264,23 @@ def test_an_answer_that_does_not_fit_is_refused(byte_level: Callable[..., Path])
     assert error.value.code == "over_long"
 
 
+def example_of(ids: list[int], supervised: list[bool]) -> Example:
+    return Example(np.array(ids, dtype=np.int64), np.array(supervised, dtype=np.bool_))
+
+
 def test_an_earlier_answer_without_its_start_is_not_supervised() -> None:
     # question 1 2, answer 3 4 5, question 6, answer 7 8
     ids, flags = [1, 2, 3, 4, 5, 6, 7, 8], [False, False, True, True, True, False, True, True]
-    cut = shortened(ids, flags, max_tokens=5, keep_first=False)
+    cut = shortened(example_of(ids, flags), max_tokens=5, keep_first=False)
     assert cut.ids.tolist() == [4, 5, 6, 7, 8]
     assert cut.supervised.tolist() == [False, False, False, True, True]
-    whole_answer = shortened(ids, flags, max_tokens=6, keep_first=False)
+    whole_answer = shortened(example_of(ids, flags), max_tokens=6, keep_first=False)
     assert whole_answer.supervised.tolist() == [True, True, True, False, True, True]
-    begun = shortened(ids, flags, max_tokens=5, keep_first=True)
+    begun = shortened(example_of(ids, flags), max_tokens=5, keep_first=True)
     assert begun.ids.tolist() == [1, 5, 6, 7, 8]
     assert begun.supervised.tolist() == [False, False, False, True, True]
 
 
 def test_an_example_that_is_nothing_but_an_answer_is_not_cut() -> None:
     with pytest.raises(RowError, match="found 3"):
-        shortened([1, 2, 3], [True] * 3, max_tokens=2, keep_first=False)
+        shortened(example_of([1, 2, 3], [True] * 3), max_tokens=2, keep_first=False)
