@@ -29,7 +29,8 @@ class BaseRecord(BaseModel):
     model: the section of the configuration that named it, as JSON. digest: what `weights_digest` gave for its folder.
     vocabulary_size: tokens of the tokenizer, added ones included; so many rows the embeddings have at least.
     added_tokens and added_token_ids: what the tokenizer has beyond the base's own; each one's row began as the mean of
-    the rows of the base's tokens. quantization: null where the base was not quantised.
+    the rows of the base's tokens. embeddings_trained: whether the embeddings and the head were trained as a whole.
+    quantization: null where the base was not quantised.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +40,7 @@ class BaseRecord(BaseModel):
     vocabulary_size: int = Field(ge=1)
     added_tokens: list[str] = []
     added_token_ids: list[int] = []
+    embeddings_trained: bool = False
     quantization: Quantization | None = None
 
 

@@ -3,47 +3,72 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
 import torch
 
-from core.config.model import GGUFModel, Model, PretrainedModel, RunModel, ScratchModel
+from core.config.model import GGUFModel, Model, PresetModel, PretrainedModel, RunModel, ScratchModel
 from core.errors import UsageError
+from core.model.base_record import Quantization
+from core.model.embeddings import grow_embeddings
+from core.model.quantized import loading, settle
 from core.model.resolve import resolve_model
 from core.model.save import save_model
 
-__all__ = ["build_model", "load_folder", "resolve_model", "save_model"]
+__all__ = ["Vocabulary", "build_model", "load_folder", "resolve_model", "save_model"]
 
 
-def build_model(model: Model, *, folder: Path | None, vocabulary_size: int, end_token_id: int, seed: int) -> Any:
-    """Return the model of a configuration as a transformers causal language model on the CPU.
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokenizer that a model is built for: its tokens, the last `added` of which the base does not know."""
 
-    Weights are float32, training flags are set, the cache is off. Fresh weights are drawn from `seed`, and the global
-    random generators stay where they were. `folder` is what `resolve_model` returned.
+    size: int
+    end_token_id: int
+    added: int = 0
+
+
+def build_model(
+    model: Model,
+    *,
+    folder: Path | None,
+    vocabulary: Vocabulary,
+    seed: int,
+    quantization: Quantization | None = None,
+    device: torch.device | None = None,
+) -> Any:
+    """Return the model of a configuration as a transformers causal language model on `device` (empty: the CPU).
+
+    Weights are float32, but for those that `quantization` keeps in 4 bits; training flags are set, the cache is off.
+    Fresh weights are drawn from `seed`, and the global random generators stay where they were. `folder` is what
+    `resolve_model` returned. Tokens that were added to the tokenizer get rows.
     Raises: UsageError where the folder holds no such model, or fewer embeddings than the tokenizer has tokens.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         match model:
             case ScratchModel():
-                built = _fresh(model, vocabulary_size=vocabulary_size, end_token_id=end_token_id)
-            case PretrainedModel() | GGUFModel() | RunModel():
+                built = _fresh(model, vocabulary)
+            case PretrainedModel() | GGUFModel() | RunModel() | PresetModel():
                 assert folder is not None
-                built = load_folder(folder)
+                built = load_folder(folder, quantization=quantization, device=device)
+                grow_embeddings(built, vocabulary_size=vocabulary.size, added=vocabulary.added)
             case _:
                 assert_never(model)
-    _check_vocabulary(built, vocabulary_size)
+    _check_vocabulary(built, vocabulary.size)
     built.config.use_cache = False
     built.train()
     if model.gradient_checkpointing:
         built.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    return built
+    return built.to(device) if device is not None else built
 
 
-def load_folder(folder: Path) -> Any:
+def load_folder(folder: Path, *, quantization: Quantization | None = None, device: torch.device | None = None) -> Any:
     """Return the causal language model in `folder`, in float32 and evaluation mode.
 
+    With `quantization` the weights of its linear layers, but for the output head, are kept in 4 bits; they are made so
+    on `device`, which is meant for this case.
     Raises: UsageError for a folder without config.json or safetensors, with code of its own, or with weights missing.
     """
     from transformers import AutoModelForCausalLM
@@ -53,6 +78,7 @@ def load_folder(folder: Path) -> Any:
             f"{folder} holds no model: config.json and weights as .safetensors are needed",
             hint="Weights as .bin are pickles and are not read: convert them with their own tools first.",
         )
+    how = {} if quantization is None else loading(quantization, device or torch.device("cpu"))
     try:
         loaded, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -61,6 +87,7 @@ def load_folder(folder: Path) -> Any:
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            **how,
         )
     except (ValueError, OSError, KeyError, RuntimeError) as error:
         raise UsageError(
@@ -73,20 +100,22 @@ def load_folder(folder: Path) -> Any:
             f"the weights in {folder} lack {len(absent)} tensors of {type(loaded).__name__}, such as {absent[0]}",
             hint="The folder may hold another kind of model, or a download may be incomplete.",
         )
+    if quantization is not None:
+        settle(loaded)
     return loaded
 
 
-def _fresh(model: ScratchModel, *, vocabulary_size: int, end_token_id: int) -> Any:
+def _fresh(model: ScratchModel, vocabulary: Vocabulary) -> Any:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoModelForCausalLM
 
     config = _llama if model.architecture == "llama" else _gpt2
     common = {
-        "vocab_size": vocabulary_size,
+        "vocab_size": vocabulary.size,
         "use_cache": False,
         "bos_token_id": None,
-        "eos_token_id": end_token_id,
-        "pad_token_id": end_token_id,
+        "eos_token_id": vocabulary.end_token_id,
+        "pad_token_id": vocabulary.end_token_id,
     }
     try:
         return AutoModelForCausalLM.from_config(config(model, common), dtype=torch.float32)

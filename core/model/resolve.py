@@ -6,21 +6,30 @@ import re
 from pathlib import Path
 from typing import assert_never
 
-from core.config.model import GGUFModel, Model, PretrainedModel, RunModel, ScratchModel
+from pydantic import TypeAdapter, ValidationError
+
+from core.config.model import GGUFModel, Model, PresetModel, PretrainedModel, RunModel, ScratchModel
 from core.errors import UsageError
+from core.model.base_record import is_adapter, read_record
 from core.model.fetch import SMOLLM2, smollm2_file
 from core.model.gguf import Progress, convert_gguf, silent
 from core.run.directory import Home, RunDirectory, check_run_name
+from core.run.preset_run import finished_run, trained_run
+from core.run.session import Session
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 _HUB_FILES = ["*.safetensors", "*.json", "tokenizer.model", "*.jinja", "merges.txt", "vocab.txt"]
 
 
-def resolve_model(model: Model, home: Home, *, progress: Progress = silent) -> Path | None:
+def resolve_model(
+    model: Model, home: Home, *, progress: Progress = silent, session: Session | None = None
+) -> Path | None:
     """Return the folder in the Hugging Face layout from which `model` is loaded, None for one built from scratch.
 
-    A hub model is downloaded into the hub's own cache, weights as safetensors only; a GGUF file is converted once.
-    Raises: UsageError where there is no such model, with what to do.
+    A hub model is downloaded into the hub's own cache, weights as safetensors only; a GGUF file is converted once. The
+    model of a preset is trained where it is not there yet, if a `session` is given that can wait for it.
+    Raises: UsageError where there is no such model, with what to do; what `trained_run` raises.
     """
     match model:
         case ScratchModel():
@@ -32,8 +41,11 @@ def resolve_model(model: Model, home: Home, *, progress: Progress = silent) -> P
             if model.path == SMOLLM2 and not file.is_file():
                 raise UsageError("smollm2 is not on this machine yet", hint="Run `footplate fetch smollm2` first.")
             return convert_gguf(file, home.cache / "models", progress=progress)
+        case PresetModel(preset=preset):
+            run = finished_run(preset, home) if session is None else trained_run(preset, session)
+            return _of_run(RunModel(kind="run", run=run.name), home, progress=progress)
         case RunModel():
-            return _of_run(model, home)
+            return _of_run(model, home, progress=progress)
         case _:
             assert_never(model)
 
@@ -63,9 +75,34 @@ def _folder_or_hub(model: PretrainedModel) -> Path:
     return found
 
 
-def _of_run(model: RunModel, home: Home) -> Path:
+def _of_run(model: RunModel, home: Home, *, progress: Progress) -> Path:
     run = RunDirectory(home.runs / check_run_name(model.run))
+    if is_adapter(run.model):
+        from core.model.merge import merged_folder  # peft, only where there is an adapter
+
+        return merged_folder(run.model, base_of(run.model, home, progress=progress), home, progress=progress)
     if not (run.model / "config.json").is_file():
         what = "has made no model" if run.path.is_dir() else "does not exist"
         raise UsageError(f"model.run: {run.name} {what}", hint="`footplate runs` lists the runs and their state.")
     return run.model
+
+
+def base_of(adapter_folder: Path, home: Home, *, progress: Progress = silent) -> Path:
+    """Return the folder of the model that an adapter was trained on; `check_base` says whether it is still the same.
+
+    Raises: UsageError where it is not there any more.
+    """
+    record = read_record(adapter_folder)
+    try:
+        named: Model = _MODEL.validate_python(record.model)
+    except ValidationError as error:
+        raise UsageError(f"{adapter_folder}: its base.json names no model: {error}") from error
+    try:
+        folder = resolve_model(named, home, progress=progress)
+    except UsageError as error:
+        raise UsageError(
+            f"the base of {adapter_folder} is not there: {error.message}",
+            hint="An adapter is nothing without the model that it was trained on: put that back where it was.",
+        ) from error
+    assert folder is not None, "an adapter has a base"
+    return folder

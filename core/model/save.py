@@ -44,13 +44,19 @@ def write_model(
     shell = copy.copy(model)
     shell.config = copy.deepcopy(model.config)
     shell.config.use_cache = True
-    shell.generation_config = copy.deepcopy(model.generation_config)
-    ends = list(dict.fromkeys([*declared_ends(model), *stop_token_ids]))
-    shell.generation_config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
-    shell.generation_config.pad_token_id = shell.config.pad_token_id
+    shell.generation_config = ending_at(model, stop_token_ids)
     # None: one file up to 50 GB, as transformers has it.
     shell.save_pretrained(folder, **({} if max_shard_bytes is None else {"max_shard_size": max_shard_bytes}))
     copy_tokenizer(tokenizer_folder, folder)
+
+
+def ending_at(model: Any, stop_token_ids: Sequence[int]) -> Any:
+    """Return the model's generation config, ending a text at the ends that it declares and at these."""
+    settings = copy.deepcopy(model.generation_config)
+    ends = list(dict.fromkeys([*declared_ends(model), *stop_token_ids]))
+    settings.eos_token_id = ends[0] if len(ends) == 1 else ends or None
+    settings.pad_token_id = model.config.pad_token_id
+    return settings
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:

@@ -44,7 +44,7 @@ def verify_reading(
     """
     register_documents_attention()
     before = model.config._attn_implementation
-    with _undisturbed(model), torch.no_grad():
+    with undisturbed(model), torch.no_grad():
         batch = _documents(model)
         apart = _Apart.of(model, batch)
         failures: list[str] = []
@@ -229,7 +229,7 @@ def _advice(model: Any, attention: AttentionChoice) -> str:
 
 
 @contextmanager
-def _undisturbed(model: Any) -> Iterator[None]:
+def undisturbed(model: Any) -> Iterator[None]:
     """Run the block in evaluation mode, and put every training flag and the random generators back."""
     flags = [(module, module.training) for module in model.modules()]
     model.eval()

@@ -161,8 +161,13 @@ class RunDirectory:
 
     @property
     def model(self) -> Path:
-        """The result of a training run, in the Hugging Face layout."""
+        """The result of a training run, in the Hugging Face layout; of a low-rank run in peft's."""
         return self.path / "model"
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a training run has come to its result: a whole model, or an adapter."""
+        return any((self.model / name).is_file() for name in ("config.json", "adapter_config.json"))
 
     @property
     def data(self) -> Path:

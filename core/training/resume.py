@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.config.phases import PretrainConfig, SFTConfig
+from core.config.phases import FREE_SECTIONS, PretrainConfig, SFTConfig
 from core.errors import CheckpointError
 from core.training.batches import Batches, Cursor
 from core.training.checkpoint import Snapshot
@@ -21,7 +21,6 @@ from core.training.device import device_name
 from core.training.engine import Engine
 from core.training.optimizers import is_from_bitsandbytes
 
-FREE_SECTIONS = frozenset({"about", "cadence", "sampling"})
 EXTENSIBLE = frozenset({"config.schedule.steps", "config.schedule.epochs"})
 VERSIONED = ("torch", "transformers", "numpy", "footplate")
 
@@ -37,14 +36,17 @@ class Position:
 
 
 def fingerprint(
-    config: PretrainConfig | SFTConfig, *, data_digest: str, device: torch.device, dtype: str
+    config: PretrainConfig | SFTConfig, *, digests: Mapping[str, str], device: torch.device, dtype: str
 ) -> dict[str, Any]:
-    """Return all on which the bits of the next step depend, by name, besides what a checkpoint holds."""
+    """Return all on which the bits of the next step depend, by name, besides what a checkpoint holds.
+
+    `digests` are those of what the run reads, by what it is: data, and base where it began with a model.
+    """
     values = config.model_dump(mode="json")
     kept = {key: value for key, value in values.items() if key not in FREE_SECTIONS}
     return {
         **_flat(kept, "config"),
-        "data.digest": data_digest,
+        **{f"{name}.digest": digest for name, digest in digests.items() if digest},
         "device": device_name(device),
         "dtype": dtype,
         "threads": torch.get_num_threads(),
@@ -55,7 +57,8 @@ def fingerprint(
 
 def _libraries(config: PretrainConfig | SFTConfig) -> list[str]:
     """Return the libraries besides VERSIONED that compute something of this run."""
-    return ["bitsandbytes"] if is_from_bitsandbytes(config.optimizer) else []
+    is_quantized = config.adapter.kind == "qlora" or is_from_bitsandbytes(config.optimizer)
+    return ["peft"] * (config.adapter.kind != "full") + ["bitsandbytes"] * is_quantized
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:

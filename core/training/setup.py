@@ -36,6 +36,7 @@ from core.training.engine import Engine
 from core.training.loop import due_at
 from core.training.optimizers import state_bytes
 from core.training.resume import Position, changes, missing_pieces, restore
+from core.training.trainable import Trainable
 
 SERIES = (
     Series(name="train/loss", title="loss", unit="nats", panel="loss", lower_is_better=True),
@@ -58,11 +59,11 @@ def seed_everything(config: PretrainConfig | SFTConfig) -> None:
 
 
 def left_before_training(session: Session) -> Outcome:
-    """Say that the run left while it prepared its data, and why."""
+    """Say that the run left while it waited for its model or prepared its data, and why."""
     reason = session.leaving() or "asked"
     kept = list_checkpoints(session.run)
     step = step_of(kept[-1]) if kept else 0
-    session.emit(Stopped(step=step, reason=reason, message="left while preparing the data; nothing was trained"))
+    session.emit(Stopped(step=step, reason=reason, message="left before the first step; nothing was trained"))
     return reason
 
 
@@ -146,7 +147,9 @@ def resume(
         session.emit(Resumed(step=0, checkpoint="", notes=("no checkpoint was made before; begins again at step 0",)))
         return Position()
     breaking, extending = changes(loaded.snapshot.fingerprint, marks)
-    missing = [f"missing: {name}" for name in missing_pieces(loaded.snapshot, engine)]
+    # What was changed says more than which tensors do not fit because of it.
+    missing = [] if breaking and not allow_inexact else missing_pieces(loaded.snapshot, engine)
+    missing = [f"missing: {name}" for name in missing]
     if (breaking or missing) and not allow_inexact:
         raise CheckpointError(
             f"{loaded.path.name} cannot be continued exactly:\n    " + "\n    ".join(breaking + missing),
@@ -172,9 +175,13 @@ def resume(
 
 
 def owed_at(session: Session, config: PretrainConfig | SFTConfig, *, step: int, steps: int) -> frozenset[str]:
-    """Return what the cadence asked for at the step of the checkpoint and an earlier attempt did not come to."""
-    if session.attempt == 1 or step == 0:
-        return frozenset()
+    """Return what the cadence asks for before the next step, but for what an earlier attempt came to at this one."""
+    if step == 0:
+        asked = {"evaluate"} if config.cadence.evaluate_first else set()
+    else:
+        asked = due_at(step, steps, config=config) - {"save"}
+    if session.attempt == 1:
+        return frozenset(asked)
     done: set[str] = set()
     reader = EventReader(session.run.events)
     while events := reader.read():
@@ -183,7 +190,7 @@ def owed_at(session: Session, config: PretrainConfig | SFTConfig, *, step: int, 
                 done.clear()  # what came before was trained again
             if isinstance(event, Evaluated | Sampled) and event.step == step:
                 done.add("evaluate" if isinstance(event, Evaluated) else "sample")
-    return frozenset(due_at(step, steps, config=config) - {"save"} - done)
+    return frozenset(asked - done)
 
 
 def planned_steps(config: PretrainConfig | SFTConfig, rows: int) -> int:
@@ -203,15 +210,21 @@ def planned_steps(config: PretrainConfig | SFTConfig, rows: int) -> int:
     return steps
 
 
-def export(session: Session, engine: Engine, tokens: Tokens, *, step: int, begin: float) -> None:
-    """Write the model with its tokenizer in the Hugging Face layout, and say that the run is finished."""
+def export(session: Session, engine: Engine, tokens: Tokens, trainable: Trainable, *, step: int, begin: float) -> None:
+    """Write the model with its tokenizer in the Hugging Face layout, and say that the run is finished.
+
+    Of a low-rank run the adapter alone, in peft's layout, with the record of its base.
+    """
+    tokenizer, stops = tokens.folder / "tokenizer", tokens.manifest.stop_token_ids
     with session.section("saving"):
-        save_model(
-            engine.model,
-            tokens.folder / "tokenizer",
-            session.run.model,
-            stop_token_ids=tokens.manifest.stop_token_ids,
-        )
+        if trainable.record is None:
+            save_model(engine.model, tokenizer, session.run.model, stop_token_ids=stops)
+        else:
+            from core.model.adapters import save_adapter
+
+            save_adapter(
+                engine.model, session.run.model, record=trainable.record, tokenizer=tokenizer, stop_token_ids=stops
+            )
     facts: dict[str, str | int | float | bool] = {
         "model": str(session.run.model),
         "seconds": round(time.monotonic() - begin, 1),

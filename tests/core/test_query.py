@@ -12,7 +12,7 @@ import pytest
 from core import query
 from core.config.model import ScratchModel
 from core.errors import StorageError
-from core.model.load import build_model
+from core.model.load import Vocabulary, build_model
 from core.model.save import save_model
 from core.run.directory import Home
 
@@ -40,7 +40,7 @@ def run(home: Home, tmp_path: Path) -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|endoftext|>"}))
     scratch = ScratchModel(kind="scratch", layers=1, hidden_size=16, heads=2, context_length=32)
-    model = build_model(scratch, folder=None, vocabulary_size=40, end_token_id=0, seed=1)
+    model = build_model(scratch, folder=None, vocabulary=Vocabulary(40, 0), seed=1)
     path = home.runs / "first"
     path.mkdir(parents=True, mode=0o700)
     home.runs.chmod(0o700)

@@ -48,7 +48,7 @@ def sample(text: str, wish: Wish, context: Context, *, as_json: bool) -> int:
     """
     wish.check()
     run = find_run(context.home, text)
-    if not (run.model / "config.json").is_file():
+    if not run.has_model:
         raise UsageError(
             f"{run.name} has no model yet ({run.model})", hint="A training run writes it at its end: footplate runs"
         )

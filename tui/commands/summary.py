@@ -28,7 +28,7 @@ def tell_result(run: RunDirectory, picture: Picture, context: Context) -> None:
         print(file=context.output)
     if (loss := held_out_words(picture)) is not None:
         print(loss, file=context.output)
-    if (run.model / "config.json").exists():
+    if run.has_model:
         print(f"model: {shown(str(run.model))}", file=context.output)
     if (run.data / "manifest.json").exists():
         print(f"data: {shown(str(run.data))}", file=context.output)
@@ -50,7 +50,7 @@ def tell_what_next(run: RunDirectory, picture: Picture, status: RunStatus, conte
     """Say how the run ended and what can be done with it now."""
     name = shown(run.name)
     match status.word:
-        case "finished" if (run.model / "config.json").exists():
+        case "finished" if run.has_model:
             context.say(f"{name} is finished. Let it write: footplate sample {name} --prompt '...'")
         case "finished" if (run.data / "manifest.json").exists():
             context.say(f"{name} is finished. Train on it: data: {{kind: run, run: {name}}} in a preset")

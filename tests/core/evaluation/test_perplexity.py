@@ -17,7 +17,7 @@ from core.data.ngram_perplexity import NgramScorer
 from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import NumericError, UsageError
 from core.evaluation.perplexity import CausalScorer, Likelihoods, first_tokens, model_folder, scorer_for
-from core.model.load import build_model
+from core.model.load import Vocabulary, build_model
 from core.model.reading import Reading
 from core.run.directory import Home
 
@@ -39,7 +39,7 @@ def save(tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         values = {"architecture": "llama", "layers": 2, "hidden_size": 32, "heads": 4, "context_length": 64, **numbers}
         scratch = ScratchModel.model_validate({"kind": "scratch", **values})
-        model = build_model(scratch, folder=None, vocabulary_size=len(WORDS), end_token_id=2, seed=3)
+        model = build_model(scratch, folder=None, vocabulary=Vocabulary(len(WORDS), 2), seed=3)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.mul_(4)  # so that probabilities are far from even

@@ -12,7 +12,7 @@ import torch
 from core.config.model import ScratchModel
 from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.fetch import fetch_smollm2
-from core.model.load import build_model
+from core.model.load import Vocabulary, build_model
 from core.run.directory import Home
 
 VOCABULARY = 96
@@ -28,7 +28,7 @@ def build() -> Callable[..., Any]:
     def make(architecture: str = "llama", *, seed: int = 3, **numbers: Any) -> Any:
         values = {"layers": 2, "hidden_size": 32, "heads": 4, "context_length": 64, **numbers}
         scratch = ScratchModel.model_validate({"kind": "scratch", "architecture": architecture, **values})
-        return build_model(scratch, folder=None, vocabulary_size=VOCABULARY, end_token_id=0, seed=seed)
+        return build_model(scratch, folder=None, vocabulary=Vocabulary(VOCABULARY, 0), seed=seed)
 
     return make
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from core.config.model import GGUFModel, PretrainedModel, RunModel, ScratchModel
 from core.errors import StorageError, UsageError
-from core.model.load import build_model, load_folder
+from core.model.load import Vocabulary, build_model, load_folder
 from core.model.resolve import resolve_model
 from core.model.save import save_model
 from core.run.directory import Home
@@ -157,7 +157,7 @@ def test_a_run_model_goes_on_from_the_saved_weights(build: Callable[..., Any], t
     model = build()
     _saved(model, tokenizer, home.runs / "first" / "model")
     choice = RunModel(kind="run", run="first")
-    loaded = build_model(choice, folder=resolve_model(choice, home), vocabulary_size=90, end_token_id=0, seed=1)
+    loaded = build_model(choice, folder=resolve_model(choice, home), vocabulary=Vocabulary(90, 0), seed=1)
     assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
     assert loaded.training
     assert not loaded.config.use_cache
@@ -167,7 +167,7 @@ def test_more_tokens_than_embeddings_is_an_error(build: Callable[..., Any], toke
     folder = _saved(build(), tokenizer, tmp_path / "model")
     choice = PretrainedModel(kind="pretrained", path=str(folder))
     with pytest.raises(UsageError, match="97 tokens, the model embeds 96"):
-        build_model(choice, folder=folder, vocabulary_size=97, end_token_id=0, seed=1)
+        build_model(choice, folder=folder, vocabulary=Vocabulary(97, 0), seed=1)
 
 
 def test_a_missing_tensor_is_an_error_and_not_drawn_anew(
