@@ -11,16 +11,18 @@ from pathlib import Path
 
 from core.config.drafts import Draft, path_text, set_value
 from core.config.phases import run_config
+from core.config.preset_chain import preset_chain
 from core.config.presets import Config, draft_of
 from core.config.yaml_text import Place, Value, shown
-from core.errors import ConfigurationError, Problem
+from core.errors import ConfigurationError, Problem, UsageError
 
 _FILES = {
     "path": "path", "code": "path", "files": "path", "json": "path", "parquet": "path", "gguf": "path",
-    "language": "model", "ngram_perplexity": "model", "contamination": "references",
+    "functions": "path", "language": "model", "ngram_perplexity": "model", "contamination": "references",
 }  # fmt: skip
 _FILES_OR_NAMES = {"pretrained": "path", "load": "path", "hub": "name", "perplexity": "model"}
 _RUNS = {"run": "run"}
+_PRESETS = {"preset": "preset"}
 _KNOWN_NAMES = frozenset({"smollm2"})
 
 
@@ -36,8 +38,9 @@ def placed(config: Config, folder: Path, *, runs: Path | None = None) -> Config:
     """Return `config` with absolute paths: relative ones begin at `folder`, `~` is the user's home.
 
     Where a name on the hub may stand too, it is a path only if there is such a file or folder. With `runs`, the folder
-    of all runs, names of runs are checked, and the unique beginning of one becomes the whole name.
-    Raises: ConfigurationError naming each path and each run that does not exist.
+    of all runs in a home, names of runs and of presets are checked, and the unique beginning of a run's name becomes
+    the whole name.
+    Raises: ConfigurationError naming each path, run and preset that does not exist.
     """
     draft = draft_of(config)
     found = find_paths(draft, folder, runs=runs)
@@ -56,6 +59,9 @@ def find_paths(draft: Draft, folder: Path, *, runs: Path | None = None) -> Found
         if kind in _RUNS:
             if runs is not None:
                 _find_run(place, text, path, runs, found)
+        elif kind in _PRESETS:
+            if runs is not None:
+                _find_preset(place, text, runs.parent / "presets", found)
         elif path.exists():
             found.texts[place] = str(path.absolute())
         elif kind in _FILES:
@@ -88,6 +94,14 @@ def _find_run(place: Place, text: str, path: Path, runs: Path, found: Found) -> 
     found.problems[place] = Problem(path_text(place), message, found=shown(text), nearest="".join(nearest))
 
 
+def _find_preset(place: Place, text: str, presets: Path, found: Found) -> None:
+    try:
+        preset_chain(text, presets)
+    except UsageError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        found.problems[place] = Problem(path_text(place), f"{error.message}{hint}", found=shown(text))
+
+
 def _paths(value: Value, place: Place) -> Iterator[tuple[Place, str, str]]:
     """Yield the place of each path or name, the kind of the section that it stands in, and its text."""
     if isinstance(value, list):
@@ -97,7 +111,7 @@ def _paths(value: Value, place: Place) -> Iterator[tuple[Place, str, str]]:
         return
     kind = value.get("kind")
     if isinstance(kind, str):
-        for names in (_FILES, _FILES_OR_NAMES, _RUNS):
+        for names in (_FILES, _FILES_OR_NAMES, _RUNS, _PRESETS):
             texts = value.get(names.get(kind, ""))
             for index, text in enumerate(texts if isinstance(texts, list) else [texts]):
                 if isinstance(text, str) and text not in _KNOWN_NAMES:

@@ -15,6 +15,9 @@ from core.config.model import Model
 from core.config.optimization import AdamW, Batch, Precision, Schedule
 from core.config.section import Section
 
+FREE_SECTIONS = frozenset({"about", "cadence", "sampling"})
+"""Sections on which no bit of what is trained depends."""
+
 
 class About(Section):
     """Words for the menu."""

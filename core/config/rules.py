@@ -11,7 +11,8 @@ wrong type or outside its bounds (pydantic says that), and yields a problem at t
     evaluation    evaluate_steps needs a held-out split; sample_steps needs prompts
     tokenizer     kind model needs a model that comes with one; kind train needs a model from scratch;
                   a vocabulary holds the 256 bytes and all special tokens, each of which is named once
-    data          what filters, mixtures and instructions need (core/config/data_rules.py)
+    data          what filters, mixtures and instructions need (core/config/data_rules.py), and source code
+                  (core/config/code_rules.py)
     prepared      pack is about instructions, attend_across_documents about text
     sampling      temperature is 0 or at least 0.01
     precision     flash_attention_2 has no fp32
@@ -22,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from core.config.code_rules import CODE_RULES
 from core.config.data_rules import DATA_RULES
 from core.config.partial import Partial
 from core.config.yaml_text import Value, shown
@@ -154,7 +156,7 @@ def _tokenizer_of_model(draft: Partial) -> Iterator[Problem]:
     if kind == "model" and model == "scratch":
         message = "must be train or load: a model from scratch comes without a tokenizer"
         yield Problem("data.tokenizer.kind", message, found=_tokenizer_found(draft))
-    if kind == "train" and model in ("pretrained", "gguf", "run"):
+    if kind == "train" and model in ("pretrained", "gguf", "run", "preset"):
         message = "must be model or load: the ids of a new tokenizer mean nothing to a model that exists"
         yield Problem("data.tokenizer.kind", message, found="train")
 
@@ -215,8 +217,8 @@ def _precision(draft: Partial) -> Iterator[Problem]:
         yield Problem("precision.dtype", message, found="fp32")
 
 
-_PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, *DATA_RULES)
+_PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, *DATA_RULES, *CODE_RULES)
 _TRAINING: Sequence[Rule] = (
-    _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, _prepared, _length_of_run, _warmup,
+    _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, *CODE_RULES, _prepared, _length_of_run, _warmup,
     _batch, _lengths, _evaluation, _temperature, _precision,
 )  # fmt: skip

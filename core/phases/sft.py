@@ -2,7 +2,7 @@
 
 Beside the textbook's loop: the loss counts the responses only, their end-of-turn token included; several examples share
 a sequence without seeing one another (checked on this model when it is loaded); and the mean is over all response
-tokens of the optimizer step.
+tokens of the optimizer step. Where loss.syntax_weights are set, that mean is by weight; the held-out loss stays plain.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from core.training.batches import InstructionRows
 from core.training.held_out import held_out_parts
 from core.training.next_token import Material, train
 from core.training.setup import left_before_training, prepared_tokens
+from core.training.syntax_weights import class_weights
 
 
 def run(config: SFTConfig, session: Session, *, allow_inexact: bool) -> Outcome:
     """Fine-tune the model of `config` on its instructions, from the start or from the newest checkpoint."""
     # 1. data: examples as tokens, with a mark on those that the loss counts
-    model_folder = resolve_model(config.model, session.run.home, progress=session.progress)
     try:
+        model_folder = resolve_model(config.model, session.run.home, progress=session.progress, session=session)
         tokens = prepared_tokens(config, session, kind="instructions", model=model_folder)
     except PreparationStopped:
         return left_before_training(session)
@@ -39,7 +40,8 @@ def run(config: SFTConfig, session: Session, *, allow_inexact: bool) -> Outcome:
             hint="Prepare the data with data.max_tokens of at most batch.sequence_length, or raise the latter.",
         )
 
-    rows = InstructionRows(trained, length=length, pack=pack)
+    weights = class_weights(config.loss.syntax_weights, tokens.manifest)
+    rows = InstructionRows(trained, length=length, pack=pack, weights=weights)
     held_out = held_out_parts(
         tokens.manifest.held_out,
         lambda documents: InstructionRows(held, length=length, pack=pack, documents=documents),

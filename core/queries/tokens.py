@@ -9,7 +9,7 @@ from typing import Any, Literal, assert_never
 from pydantic import Field
 
 from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
-from core.config.model import GGUFModel, Model, PretrainedModel, RunModel, ScratchModel
+from core.config.model import GGUFModel, Model, PresetModel, PretrainedModel, RunModel, ScratchModel
 from core.data.fingerprints import tokenizer_place, with_known_tokenizer
 from core.data.formats import Conversation
 from core.data.manifest import TOKENIZER
@@ -24,6 +24,7 @@ from core.errors import DataError, UsageError
 from core.queries.bounds import bounded
 from core.queries.data import DataQuestion
 from core.run.directory import Home, RunDirectory
+from core.run.preset_run import finished_run
 
 _STAND_IN = "smollm2"
 
@@ -162,6 +163,8 @@ def _of_model(model: Model, home: Home) -> Path:
             return locate_tokenizer(model.path)
         case RunModel():
             return RunDirectory(home.runs / model.run).model
+        case PresetModel():
+            return finished_run(model.preset, home).model
         case GGUFModel(path=path) if path in home.fetched:
             return _named(path, home)
         case GGUFModel():

@@ -63,7 +63,7 @@ def left_before_training(session: Session) -> Outcome:
     reason = session.leaving() or "asked"
     kept = list_checkpoints(session.run)
     step = step_of(kept[-1]) if kept else 0
-    session.emit(Stopped(step=step, reason=reason, message="left before the first step; nothing was trained"))
+    session.emit(Stopped(step=step, reason=reason, message="left before training began; nothing was trained"))
     return reason
 
 
