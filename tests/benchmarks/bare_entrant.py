@@ -1,9 +1,10 @@
-"""Bare loops in a contest: `python -m tests.benchmarks.bare_entrant PLAN DTYPE VARIANT`.
+"""Bare loops in a contest: `python -m tests.benchmarks.bare_entrant PLAN DTYPE VARIANT full|lora|qlora`.
 
 Written by hand on torch and transformers alone, as short and as fast as one would write them for this one job: no
 logs, no checkpoints, no checks. Variants: dense-full (block-diagonal mask, all logits), dense-supervised (logits only
 where a label counts, in chunks whose graph is made again in the backward pass), documents-supervised (besides, one
-causal attention for each document and no mask).
+causal attention for each document and no mask). With lora and qlora the additions of peft are trained, on a base in
+float32 or in 4 bits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
 
 from tests.benchmarks.gate import Ended, Gate
+from tests.benchmarks.low_rank import attached, quantised_loading
 from tests.benchmarks.workload import (
     BETAS,
     EPSILON,
@@ -29,6 +31,7 @@ from tests.benchmarks.workload import (
     LEARNING_RATE,
     MAX_GRAD_NORM,
     WEIGHT_DECAY,
+    Adapter,
     PackedSequence,
     Plan,
     read_steps,
@@ -105,8 +108,11 @@ def decayed_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
     groups: tuple[list[Any], list[Any]] = ([], [])
     for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
         groups[parameter.ndim < 2 or id(parameter) in embeddings].append(parameter)
-    return [{"params": groups[0], "weight_decay": WEIGHT_DECAY}, {"params": groups[1], "weight_decay": 0.0}]
+    both = [{"params": groups[0], "weight_decay": WEIGHT_DECAY}, {"params": groups[1], "weight_decay": 0.0}]
+    return [group for group in both if group["params"]]
 
 
 def adamw(model: torch.nn.Module) -> torch.optim.AdamW:
@@ -114,20 +120,27 @@ def adamw(model: torch.nn.Module) -> torch.optim.AdamW:
     return torch.optim.AdamW(decayed_groups(model), lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, fused=True)
 
 
-def load(plan: Plan, attention: str) -> Any:
-    """Return the model that everyone starts from, in float32 and ready to train."""
-    model = AutoModelForCausalLM.from_pretrained(plan.model, dtype=torch.float32, attn_implementation=attention)
+def load(plan: Plan, attention: str, *, dtype: str, adapter: Adapter) -> Any:
+    """Return the model that everyone starts from, in float32 or 4 bits, with its additions, and ready to train."""
+    options = quantised_loading(dtype, DEVICE) if adapter == "qlora" else {}
+    model = AutoModelForCausalLM.from_pretrained(
+        plan.model, dtype=torch.float32, attn_implementation=attention, **options
+    )
     model.config.use_cache = False
+    model = model if adapter == "full" else attached(model, adapter)
     return model.to(DEVICE).train()
 
 
 def main() -> None:
     """Train until the referee has seen enough."""
     gate = Gate()
-    plan, dtype, variant = Plan.loaded(sys.argv[1]), sys.argv[2], sys.argv[3]
+    plan, dtype, variant, adapter = Plan.loaded(sys.argv[1]), *sys.argv[2:5]
     AttentionInterface.register("bare_documents", attend_by_document)
     AttentionMaskInterface.register("bare_documents", lambda *_, **__: None)
-    model = load(plan, "bare_documents" if variant == "documents-supervised" else "sdpa")
+    attention = "bare_documents" if variant == "documents-supervised" else "sdpa"
+    whole = load(plan, attention, dtype=dtype, adapter=adapter)  # type: ignore[arg-type]
+    model = whole if adapter == "full" else whole.get_base_model()
+    trained = [parameter for parameter in whole.parameters() if parameter.requires_grad]
     steps = read_steps(plan.steps_file)
     optimizer = adamw(model)
     losses: list[float] = []
@@ -138,7 +151,7 @@ def main() -> None:
             with torch.autocast(DEVICE.type, torch.bfloat16) if dtype == "bf16" else nullcontext():
                 loss = loss_on_all(model, step) if variant == "dense-full" else loss_on_supervised(body, model, step)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+            torch.nn.utils.clip_grad_norm_(trained, MAX_GRAD_NORM)
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss.item())

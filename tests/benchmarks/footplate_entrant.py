@@ -1,4 +1,4 @@
-"""Footplate in a contest: `python -m tests.benchmarks.footplate_entrant PLAN DTYPE eager|compiled`.
+"""Footplate in a contest: `python -m tests.benchmarks.footplate_entrant PLAN DTYPE eager|compiled ADAPTER`.
 
 Exactly what the worker of an `sft` run does, with a real session in a run directory and a row logged every step. Only
 the rows are watched: the first of each step waits for the referee.
@@ -47,8 +47,8 @@ def main() -> None:
     from core.training.next_token import Material, train
     from core.training.setup import prepared_tokens
 
-    plan, dtype, mode = Plan.loaded(sys.argv[1]), sys.argv[2], sys.argv[3]
-    values = preset(plan, dtype=dtype, compiled=mode == "compiled")  # type: ignore[arg-type]
+    plan, dtype, mode, adapter = Plan.loaded(sys.argv[1]), *sys.argv[2:5]
+    values = preset(plan, dtype=dtype, adapter=adapter, compiled=mode == "compiled")  # type: ignore[arg-type]
     config: Any = resolve(read_yaml(json.dumps(values), "benchmark.yaml"))
     run = create_run(Home(plan.home), None, "benchmark", dump_config(config))
     with Session.open(run, config, 1) as session:

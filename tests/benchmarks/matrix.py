@@ -5,7 +5,8 @@ operations a parameter and token forwards, four backwards (Kaplan et al. 2020, a
 `done_flop_utilisation` counts what this work really asks for: 6·B for each token, B being the parameters besides the
 embeddings; 6·H for each token that has a target, H being vocabulary times width; and for causal attention inside
 documents 6·layers·width·Σ length² (the 12·layers·width·length of a token of Chowdhery et al. 2022, arXiv:2204.02311,
-appendix B, halved by causality).
+appendix B, halved by causality). Where only low-rank additions are trained, 4 takes the place of the 6 of weights: two
+operations forwards and two backwards, for a frozen weight needs no gradient; those of the additions are left out.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from tests.benchmarks.referee import alone, environment
 _SECONDS = 0.6
 
 
-def step_flops(facts: dict[str, Any], step: int) -> float:
-    """Return the operations that the forward and backward pass of a step ask for."""
-    body = 6 * facts["body_parameters"] * facts["tokens"][step]
-    head = 6 * facts["head_parameters"] * facts["targets"][step]
+def step_flops(facts: dict[str, Any], step: int, *, a_weight: int = 6) -> float:
+    """Return the operations that the forward and backward pass of a step ask for, so many a weight and token."""
+    body = a_weight * facts["body_parameters"] * facts["tokens"][step]
+    head = a_weight * facts["head_parameters"] * facts["targets"][step]
     attention = 6 * facts["layers"] * facts["width"] * facts["square_lengths"][step]
     return float(body + head + attention)
 

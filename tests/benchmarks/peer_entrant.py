@@ -1,9 +1,10 @@
-"""Other trainers in a contest: `python -m tests.benchmarks.peer_entrant PLAN DTYPE trainer|trl|trl-checkpointing`.
+"""Other trainers in a contest: `python -m tests.benchmarks.peer_entrant PLAN DTYPE VARIANT full|lora|qlora`.
 
 The very same packed sequences in the same order, the same optimizer object and clipping, a log line a step as Footplate
-writes one, and neither evaluation nor checkpoints. `trainer` is transformers.Trainer on padded sequences whose
-positions restart; `trl` is SFTTrainer with packing, in its padding-free form; `trl-checkpointing` is the same with
-gradient checkpointing, which SFTConfig switches on unless told otherwise.
+writes one, and neither evaluation nor checkpoints. Variants: `trainer` is transformers.Trainer on padded sequences
+whose positions restart; `trl` is SFTTrainer with packing, in its padding-free form; `trl-checkpointing` is the same
+with gradient checkpointing, which SFTConfig switches on unless told otherwise. With lora and qlora they are given
+peft's model; on a base in 4 bits TRL trains the additions in bfloat16.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArgume
 
 from tests.benchmarks.bare_entrant import adamw, load, padded
 from tests.benchmarks.gate import Ended, Gate
-from tests.benchmarks.workload import IGNORED, LEARNING_RATE, MAX_GRAD_NORM, PackedSequence, Plan, read_steps
+from tests.benchmarks.workload import IGNORED, LEARNING_RATE, MAX_GRAD_NORM, Adapter, PackedSequence, Plan, read_steps
 
 
 class GatedSteps(TrainerCallback):  # type: ignore[misc]
@@ -80,9 +81,9 @@ def arguments(plan: Plan, dtype: str, output: str) -> dict[str, Any]:
     }
 
 
-def trainer(plan: Plan, dtype: str, output: str, callback: GatedSteps) -> Trainer:
+def trainer(plan: Plan, dtype: str, adapter: Adapter, output: str, callback: GatedSteps) -> Trainer:
     """Return transformers.Trainer on the sequences of the plan."""
-    model = load(plan, "sdpa")
+    model = load(plan, "sdpa", dtype=dtype, adapter=adapter)
     return Trainer(
         model=model,
         args=TrainingArguments(gradient_checkpointing=False, **arguments(plan, dtype, output)),
@@ -93,7 +94,9 @@ def trainer(plan: Plan, dtype: str, output: str, callback: GatedSteps) -> Traine
     )
 
 
-def sft_trainer(plan: Plan, dtype: str, output: str, callback: GatedSteps, *, checkpointing: bool) -> Trainer:
+def sft_trainer(
+    plan: Plan, dtype: str, adapter: Adapter, output: str, callback: GatedSteps, *, checkpointing: bool
+) -> Trainer:
     """Return TRL's SFTTrainer on the sequences of the plan, which are packed already."""
     from trl import SFTConfig, SFTTrainer
 
@@ -103,7 +106,7 @@ def sft_trainer(plan: Plan, dtype: str, output: str, callback: GatedSteps, *, ch
         "labels": [labels_of(sequence).tolist() for sequence in sequences],
         "seq_lengths": [list(sequence.lengths) for sequence in sequences],
     }
-    model = load(plan, "sdpa")
+    model = load(plan, "sdpa", dtype=dtype, adapter=adapter)
     return SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -124,12 +127,13 @@ def main() -> None:
     """Train until the referee has seen enough."""
     gate = Gate()
     plan, dtype, variant = Plan.loaded(sys.argv[1]), sys.argv[2], sys.argv[3]
+    adapter: Adapter = sys.argv[4]  # type: ignore[assignment]
     callback = GatedSteps(gate)
     with tempfile.TemporaryDirectory() as output:
         if variant == "trainer":
-            chosen = trainer(plan, dtype, output, callback)
+            chosen = trainer(plan, dtype, adapter, output, callback)
         else:
-            chosen = sft_trainer(plan, dtype, output, callback, checkpointing=variant == "trl-checkpointing")
+            chosen = sft_trainer(plan, dtype, adapter, output, callback, checkpointing=variant == "trl-checkpointing")
         try:
             chosen.train()
         except Ended:

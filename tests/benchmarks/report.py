@@ -22,7 +22,7 @@ def training_table(result: dict[str, Any]) -> str:
     """Return one race: speed, memory and losses of each entrant, and how much faster Footplate is."""
     step, rates = result["a_step"], result["matrix"]
     title = (
-        f"{result['model']}, {result['dtype']}: {result['parameters'] / 1e6:.1f} M parameters, a step has "
+        f"{result['name']}, {result['dtype']}: {result['parameters'] / 1e6:.1f} M parameters, a step has "
         f"{step['tokens']:.0f} tokens, {step['targets']:.0f} targets, {step['documents']:.0f} documents; medians of "
         f"{result['steps']} steps after {result['warm_up']}; matrix products {rates['best_flops'] / 1e9:.0f} GFLOP/s"
     )

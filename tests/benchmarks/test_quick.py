@@ -22,10 +22,11 @@ def test_the_command_measures_everything_and_losses_agree(tmp_path: Path) -> Non
     document = json.loads(written.read_text(encoding="utf-8"))
     assert document["failures"] == {}
     assert {"training", "records", "console", "data"} <= document["results"].keys()
-    entrants = [
-        (race["dtype"], entry) for race in document["results"]["training"] for entry in race["entrants"]
-    ]
+    entrants = [(race["dtype"], entry) for race in document["results"]["training"] for entry in race["entrants"]]
     assert {"footplate", "footplate, compiled", "trainer", "trl"} <= {entry["name"] for _, entry in entrants}
+    adapted = {race["adapter"]: race["entrants"] for race in document["results"]["training"]}
+    for kind in ("lora", "qlora"):
+        assert {entry["name"] for entry in adapted[kind]} == {"footplate", "bare documents-supervised", "trl"}
     for dtype, entry in entrants:
         assert entry["tokens_per_second"] > 0
         assert entry["peak_bytes"] > 0

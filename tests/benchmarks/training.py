@@ -1,4 +1,4 @@
-"""Training: Footplate beside bare loops and beside other trainers, eager and compiled."""
+"""Training: Footplate beside bare loops and beside other trainers, eager and compiled, in full and low-rank."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.benchmarks.memory import available_bytes
 from tests.benchmarks.options import Options
 from tests.benchmarks.referee import Course, Entrant, alone, contest, environment
 from tests.benchmarks.rows import write_rows
-from tests.benchmarks.workload import SMALL, SMALL_4096, SMOLLM2, SMOLLM2_4, TINY, Dtype, Plan, Shape
+from tests.benchmarks.workload import SMALL, SMALL_4096, SMOLLM2, SMOLLM2_4, TINY, Adapter, Dtype, Plan, Shape
 
 FOOTPLATE = "footplate"
 COMPILED = "footplate, compiled"
@@ -40,10 +40,16 @@ class Race:
     rivals: tuple[str, ...]
     warm_up: int
     steps: int
+    adapter: Adapter = "full"
+
+    @property
+    def name(self) -> str:
+        """The model, and what of it is trained."""
+        return self.shape.name if self.adapter == "full" else f"{self.shape.name} {self.adapter}"
 
 
 def races(names: Sequence[str], options: Options) -> list[Race]:
-    """Return the races for the names `training`, `peers` and `compiled`."""
+    """Return the races for the names `training`, `peers`, `adapters` and `compiled`."""
     rivals: tuple[str, ...] = ()
     if "training" in names:
         rivals += tuple(f"bare {name}" for name in BARE)
@@ -53,6 +59,12 @@ def races(names: Sequence[str], options: Options) -> list[Race]:
     shapes = [(TINY, 2, 4)] if options.quick else [(SMALL, 3, 16), (SMOLLM2, 2, 8)]
     for shape, warm_up, steps in shapes if rivals else ():
         found += [Race(shape, dtype, rivals, warm_up, options.steps or steps) for dtype in _dtypes(options)]
+    if "adapters" in names:
+        shape, warm_up, steps = (TINY, 2, 4) if options.quick else (SMOLLM2, 2, 8)
+        beside = ("bare documents-supervised", "trl")
+        kinds: list[tuple[Adapter, Dtype]] = [("lora", dtype) for dtype in _dtypes(options)]
+        kinds.append(("qlora", "fp32" if options.quick else "bf16"))
+        found += [Race(shape, dtype, beside, warm_up, options.steps or steps, kind) for kind, dtype in kinds]
     if "compiled" in names:
         shapes = [(TINY, 2, 4)] if options.quick else [(SMALL_4096, 5, 24), (SMOLLM2_4, 4, 6)]
         beside = (COMPILED,) if options.quick else (COMPILED, "bare documents-supervised")
@@ -89,7 +101,7 @@ def measure(names: Sequence[str], options: Options) -> Iterator[dict[str, Any]]:
 
 
 def _run(race: Race, plan: Plan, facts: dict[str, Any], options: Options) -> dict[str, Any]:
-    logs = options.folder / f"{race.shape.name}-{race.dtype}"
+    logs = options.folder / f"{race.name}-{race.dtype}".replace(" ", "-")
     logs.mkdir(exist_ok=True)
     env = {**environment(options.threads), "TORCHINDUCTOR_CACHE_DIR": str(logs / "inductor")}  # compiles anew
     entrants = [_entrant(name, race, plan, facts, env) for name in (FOOTPLATE, *race.rivals)]
@@ -103,7 +115,8 @@ def _run(race: Race, plan: Plan, facts: dict[str, Any], options: Options) -> dic
             results.append(_result(course, footplate, race, facts, rates["best_flops"]))
     totals = {key: statistics.mean(facts[key][race.warm_up : race.warm_up + race.steps]) for key in _A_STEP}
     return {
-        "model": race.shape.name, "dtype": race.dtype, "warm_up": race.warm_up, "steps": race.steps,
+        "model": race.shape.name, "adapter": race.adapter, "name": race.name, "dtype": race.dtype,
+        "warm_up": race.warm_up, "steps": race.steps,
         **{key: value for key, value in facts.items() if key not in _A_STEP},
         "a_step": totals, "matrix": rates, "entrants": results,
     }  # fmt: skip
@@ -117,12 +130,12 @@ def _entrant(name: str, race: Race, plan: Plan, facts: dict[str, Any], env: dict
     if name in (FOOTPLATE, COMPILED):  # what its supervisor gives to a worker
         inductor = env["TORCHINDUCTOR_CACHE_DIR"]
         env = {**env, **child_environment(env, Home(plan.home)), "TORCHINDUCTOR_CACHE_DIR": inductor}
-    # Weights, gradients and two moments in float32, and up to three copies of the logits.
-    need = _IMPORTS_BYTES + 16 * facts["parameters"]
+    # Weights (and where they are trained gradients and two moments) in float32, and up to three copies of the logits.
+    need = _IMPORTS_BYTES + (16 if race.adapter == "full" else 5) * facts["parameters"]
     rows = race.shape.sequences * race.shape.length
     need += 12 * rows * facts["vocabulary"] if variant in ("dense-full", "trainer") else 4 * rows * facts["vocabulary"]
     need += 200 * rows * facts["width"] * facts["layers"]
-    return Entrant(name, module, (plan.dumped(), race.dtype, variant), env, need)
+    return Entrant(name, module, (plan.dumped(), race.dtype, variant, race.adapter), env, need)
 
 
 def _groups(entrants: list[Entrant], budget: int) -> list[list[Entrant]]:
@@ -136,16 +149,17 @@ def _groups(entrants: list[Entrant], budget: int) -> list[list[Entrant]]:
     return groups
 
 
-def _result(
-    course: Course, footplate: Course, race: Race, facts: dict[str, Any], best_flops: float
-) -> dict[str, Any]:
+def _result(course: Course, footplate: Course, race: Race, facts: dict[str, Any], best_flops: float) -> dict[str, Any]:
     """Return medians over the measured steps, and ratios of pairs of steps that were made one after the other."""
     if course.failure or not course.facts:
         return {"name": course.name, "failure": course.failure or "it did not report"}
     measured = slice(race.warm_up, race.warm_up + race.steps)
     seconds, rival_seconds = footplate.seconds[measured], course.seconds[measured]
     tokens = facts["tokens"][measured]
-    work = [matrix.step_flops(facts, step) for step in range(*measured.indices(len(facts["tokens"])))]
+    operations = 6 if race.adapter == "full" else 4  # frozen weights have no gradient of their own
+    work = [
+        matrix.step_flops(facts, step, a_weight=operations) for step in range(*measured.indices(len(facts["tokens"])))
+    ]
     losses = list(zip(course.facts["losses"], footplate.facts.get("losses", []), strict=False))
     return {
         "name": course.name,
@@ -155,9 +169,8 @@ def _result(
         "footplate_speed_ratio": _paired(rival_seconds, seconds),
         "footplate_speed_ratio_spread": _quartiles(rival_seconds, seconds),
         "footplate_cpu_ratio": _paired(course.cpu_seconds[measured], footplate.cpu_seconds[measured]),
-        "warm_up_excess_seconds": sum(course.seconds[: race.warm_up])
-        - race.warm_up * statistics.median(rival_seconds),
-        "model_flop_utilisation": _median_rate([6 * facts["parameters"] * n for n in tokens], rival_seconds)
+        "warm_up_excess_seconds": sum(course.seconds[: race.warm_up]) - race.warm_up * statistics.median(rival_seconds),
+        "model_flop_utilisation": _median_rate([operations * facts["parameters"] * n for n in tokens], rival_seconds)
         / best_flops,
         "done_flop_utilisation": _median_rate(work, rival_seconds) / best_flops,
         "largest_loss_difference": max((abs(a - b) for a, b in losses), default=float("nan")),
@@ -187,7 +200,7 @@ def summary(results: Sequence[dict[str, Any]]) -> list[str]:
     lines = []
     for result in results:
         by_name = {entry["name"]: entry for entry in result["entrants"] if "failure" not in entry}
-        where = f"{result['model']} {result['dtype']}"
+        where = f"{result['name']} {result['dtype']}"
         if bare := [entry for name, entry in by_name.items() if name.startswith("bare ")]:
             best = min(bare, key=lambda entry: float(entry["footplate_speed_ratio"]))
             lines.append(f"{where}: {best['footplate_speed_ratio']:.3f} of the best bare loop ({best['name']}), with "
@@ -199,4 +212,3 @@ def summary(results: Sequence[dict[str, Any]]) -> list[str]:
             lines.append(f"{where}: compiled {1 / compiled['footplate_speed_ratio']:.2f} times eager, after "
                          f"{compiled['warm_up_excess_seconds']:.0f} s of compiling")  # fmt: skip
     return lines
-

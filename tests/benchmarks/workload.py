@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Dtype = Literal["fp32", "bf16"]
+Adapter = Literal["full", "lora", "qlora"]
 
 LEARNING_RATE = 1e-4
 WEIGHT_DECAY = 0.1
@@ -24,6 +25,8 @@ BETAS = (0.9, 0.95)
 EPSILON = 1e-8
 MAX_GRAD_NORM = 1.0
 SEED = 17
+RANK = 16
+ALPHA = 16.0
 IGNORED = -100
 
 
@@ -97,7 +100,15 @@ class PackedSequence:
     lengths: tuple[int, ...]
 
 
-def preset(plan: Plan, *, dtype: Dtype, compiled: bool = False) -> dict[str, Any]:
+def adapter_section(adapter: Adapter) -> dict[str, Any]:
+    """Return what is trained in a race: everything, or additions of rank 16 to the attention layers."""
+    if adapter == "full":
+        return {"kind": "full"}
+    quantised = {"quantization": "nf4", "double_quantization": True} if adapter == "qlora" else {}
+    return {"kind": adapter, "rank": RANK, "alpha": ALPHA, "dropout": 0.0, "targets": ["attention"], **quantised}
+
+
+def preset(plan: Plan, *, dtype: Dtype, adapter: Adapter = "full", compiled: bool = False) -> dict[str, Any]:
     """Return Footplate's preset for a plan: defaults, where nothing else is said."""
     shape = plan.shape
     return {
@@ -105,6 +116,7 @@ def preset(plan: Plan, *, dtype: Dtype, compiled: bool = False) -> dict[str, Any
         "about": {"title": "benchmark"},
         "seed": SEED,
         "model": {"kind": "pretrained", "path": str(plan.model), "compile": compiled},
+        "adapter": adapter_section(adapter),
         "data": {
             "kind": "instructions",
             "sources": [{"kind": "json", "path": plan.rows}],
@@ -187,15 +199,15 @@ def main() -> None:
 
 def _save_fresh_model(plan: Plan, folder: Path, manifest: Any) -> None:
     from core.config.model import ScratchModel
-    from core.model.load import build_model, save_model
+    from core.model.load import Vocabulary, build_model, save_model
 
     shape = plan.shape
     scratch = ScratchModel(
         kind="scratch", layers=shape.layers, hidden_size=shape.width, heads=shape.heads, context_length=2048
     )
-    size, end = manifest.vocabulary_size, manifest.end_token_id
+    vocabulary = Vocabulary(manifest.vocabulary_size, manifest.end_token_id)
     save_model(
-        build_model(scratch, folder=None, vocabulary_size=size, end_token_id=end, seed=SEED),
+        build_model(scratch, folder=None, vocabulary=vocabulary, seed=SEED),
         folder / "tokenizer",
         plan.model,
     )
