@@ -138,7 +138,7 @@ def kill_at_point(home: Home, uninterrupted: Trace, monkeypatch: pytest.MonkeyPa
     assert trace(run) == uninterrupted
 
 
-@pytest.mark.parametrize("point", ["checkpoint.wrote_manifest", "checkpoint.renamed"])
+@pytest.mark.parametrize("point", ["checkpoint.wrote_manifest"])
 def test_kill_within_a_save_is_exact(
     shared_home: Home, uninterrupted: Trace, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -154,7 +154,10 @@ def test_kill_at_every_point_of_a_save_is_exact(
     kill_at_point(shared_home, uninterrupted, monkeypatch, point, count)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow(reason="the same by another signal"))],
+)
 def test_a_signal_saves_and_exits_75_and_the_resume_is_exact(
     shared_home: Home, uninterrupted: Trace, number: signal.Signals
 ) -> None:

@@ -19,6 +19,9 @@ from tui.screens.monitor import MonitorScreen
 from tui.screens.runs import RunsScreen
 from tui.widgets.chart import ChartView
 
+MORE = [(60, 20), (30, 8), (10, 3), (300, 100)]
+MORE_SIZES = pytest.mark.slow(reason="further sizes of the same screens: half a minute")
+
 
 def shows(app: FootplateApp, *words: str) -> bool:
     text = screen_text(app)
@@ -300,7 +303,7 @@ async def test_more_runs_than_the_cap_are_counted(home: Home, monkeypatch: pytes
         assert app.screen.query_one(DataTable).row_count == 3
 
 
-@pytest.mark.parametrize("size", [(60, 20), (40, 10), (30, 8), (10, 3), (1, 1), (300, 100)])
+@pytest.mark.parametrize("size", [(40, 10), (1, 1), *(pytest.param(size, marks=MORE_SIZES) for size in MORE)])
 async def test_every_screen_survives_any_size(home: Home, size: tuple[int, int]) -> None:
     finished_run(home)
     app = console(home)

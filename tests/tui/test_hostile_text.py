@@ -27,6 +27,8 @@ FORBIDDEN = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b-\u200f\ufeff\U000e0000-\U000e0fff\ud800-\udfff]"
 )
 
+WIDER = pytest.mark.slow(reason="the same text at another size")
+
 
 def hostile_run(home: Home) -> RunMade:
     made = RunMade(home, "hostile")
@@ -44,7 +46,7 @@ def hostile_run(home: Home) -> RunMade:
     return made.ended(1, signal=HOSTILE)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((160, 48), marks=WIDER)])
 async def test_hostile_text_of_a_run_stands_there_and_does_nothing(home: Home, size: tuple[int, int]) -> None:
     hostile_run(home)
     app = console(home)

@@ -30,6 +30,8 @@ ALLOWED = re.compile(
     rb"|\x07"  # the bell of an error
 )
 
+ANOTHER_TERMINAL = pytest.mark.slow(reason="the same text under other settings of the terminal")
+
 
 @pytest.fixture
 def opened() -> Iterator[list[PtyConsole]]:
@@ -118,7 +120,14 @@ def test_a_console_that_is_frozen_or_killed_holds_nobody_up(home: Home, opened: 
     os.kill(consoles[0].pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"TERM": "linux", "COLORTERM": ""}])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        pytest.param({"NO_COLOR": "1"}, marks=ANOTHER_TERMINAL),
+        pytest.param({"TERM": "linux", "COLORTERM": ""}, marks=ANOTHER_TERMINAL),
+    ],
+)
 def test_hostile_text_never_reaches_the_terminal(
     home: Home, opened: list[PtyConsole], environment: dict[str, str]
 ) -> None:
@@ -181,6 +190,7 @@ def _flood(one: PtyConsole) -> None:
     one.send(b"\x1b[<35;10;10M" * 500 + b"\x1b[999;999z\x1b[" + b"\x1b[A" * 50)
 
 
+@pytest.mark.slow(reason="watches a run for a quarter of a minute")
 def test_a_watched_run_costs_few_bytes_and_an_idle_screen_none(home: Home, opened: list[PtyConsole]) -> None:
     made = running_run(home)
     lock = RunLock.acquire(made.run)

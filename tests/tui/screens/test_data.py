@@ -28,6 +28,8 @@ from tui.services.data_draft import Step, items, new_form
 HELPER = Path(__file__).parents[1] / "data_helper.py"
 TEXTS = [f"line {number} " + "x" * (number * 10) for number in range(10)]
 
+WIDER = pytest.mark.slow(reason="the same text at another size")
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -373,7 +375,7 @@ async def test_a_preset_of_prepare_can_be_begun_with_and_saved(home: Home, folde
         assert not isinstance(app.screen, FormScreen)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48), (40, 10)])
+@pytest.mark.parametrize("size", [(80, 24), *(pytest.param(size, marks=WIDER) for size in [(160, 48), (40, 10)])])
 async def test_hostile_text_of_data_stands_there_and_does_nothing(
     home: Home, folder: Path, size: tuple[int, int]
 ) -> None:
