@@ -34,7 +34,7 @@ def _instructions(draft: Partial) -> Iterator[Problem]:
     for index, source in enumerate(draft.list_at("data.sources")):
         kind = source.get("kind") if isinstance(source, dict) else None
         if kind in ("files", "standard_library", "code"):
-            message = "must be one of path, json, parquet, hub: instructions are rows, and this source gives plain text"
+            message = "must be one of path, json, parquet, hub, functions: instructions are rows, and this gives text"
             yield Problem(f"data.sources.{index}.kind", message, found=shown(kind))
 
 

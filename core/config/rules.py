@@ -13,6 +13,7 @@ wrong type or outside its bounds (pydantic says that), and yields a problem at t
                   a vocabulary holds the 256 bytes and all special tokens, each of which is named once
     data          what filters, mixtures and instructions need (core/config/data_rules.py), and source code
                   (core/config/code_rules.py)
+    syntax        classes of source code and their weights (core/config/syntax_rules.py)
     prepared      pack is about instructions, attend_across_documents about text
     sampling      temperature is 0 or at least 0.01
     precision     flash_attention_2 has no fp32
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from core.config.code_rules import CODE_RULES
 from core.config.data_rules import DATA_RULES
 from core.config.partial import Partial
+from core.config.syntax_rules import SYNTAX_RULES, WEIGHT_RULES
 from core.config.yaml_text import Value, shown
 from core.errors import Problem
 
@@ -217,8 +219,9 @@ def _precision(draft: Partial) -> Iterator[Problem]:
         yield Problem("precision.dtype", message, found="fp32")
 
 
-_PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, *DATA_RULES, *CODE_RULES)
+_PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, *DATA_RULES, *CODE_RULES, *SYNTAX_RULES)
 _TRAINING: Sequence[Rule] = (
-    _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, *CODE_RULES, _prepared, _length_of_run, _warmup,
-    _batch, _lengths, _evaluation, _temperature, _precision,
+    _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, *CODE_RULES,
+    *SYNTAX_RULES, *WEIGHT_RULES, _prepared, _length_of_run, _warmup, _batch, _lengths, _evaluation, _temperature,
+    _precision,
 )  # fmt: skip

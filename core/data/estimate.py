@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from core.config.data import InstructionData, TextData, TrainedTokenizer
-from core.config.sources import CodeSource, HubSource, Source
+from core.config.sources import CodeSource, FunctionsSource, HubSource, Source
 from core.data.cleaning.trial import Candidate, Sample
 from core.data.formats import Conversation
 from core.data.readers.opening import opened
@@ -96,7 +96,7 @@ def shares_of(data: TextData | InstructionData, sample: Sample) -> list[float | 
 
 def share_of(source: Source, taken: Sequence[Candidate]) -> float | None:
     """Return which part of a source lies up to the last of some documents from its beginning; None if unknown."""
-    if not taken or isinstance(source, HubSource | CodeSource):
+    if not taken or isinstance(source, HubSource | CodeSource | FunctionsSource):
         return None
     place, before = taken[-1].place, 0
     files = [(str(path), path.stat().st_size) for path in source_files(source)]

@@ -22,7 +22,7 @@ from core.config.filters import (
     NgramPerplexityFilter,
     PerplexityFilter,
 )
-from core.config.sources import CodeSource, HubSource, Source, StandardLibrarySource
+from core.config.sources import CodeSource, FunctionsSource, HubSource, Source, StandardLibrarySource
 from core.data.duplicates import KEYS_VERSION
 from core.data.manifest import VERSION, SourceFileRecord
 from core.data.progress import Work, silent
@@ -167,7 +167,7 @@ def _source_values(source: Source, work: Work) -> dict[str, Any]:
             values["commit"] = _commit(source)
         case CodeSource():
             values["commit"] = code_commit(source)
-        case StandardLibrarySource():
+        case StandardLibrarySource() | FunctionsSource():  # what is in the library, and what its parser takes
             values["python"] = platform.python_version()
         case _:
             pass
@@ -199,12 +199,13 @@ def _commit(source: HubSource) -> str:
 
 
 def _root(source: Source, files: list[Path]) -> Path | None:
-    match source:
-        case StandardLibrarySource():
-            return library_folder()
-        case _:
-            path = Path(source.name if isinstance(source, HubSource) else source.path).expanduser()
-            return path if path.is_dir() and files else None
+    if isinstance(source, StandardLibrarySource):
+        return library_folder()
+    named = source.name if isinstance(source, HubSource) else source.path
+    if named is None:
+        return library_folder()
+    path = Path(named).expanduser()
+    return path if path.is_dir() and files else None
 
 
 def _record(path: Path, name: str, work: Work) -> SourceFileRecord:

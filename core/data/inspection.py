@@ -25,7 +25,7 @@ _MIXED = "mixed"
 # Containers whose records say something row by row; the others hold documents.
 ROW_CONTAINERS = frozenset({
     "json_lines", "json_array", "json_object", "parquet", "csv", "tsv", "squad", "medquad", "hellaswag_text",
-    "hub", "json",
+    "hub", "json", "functions",
 })  # fmt: skip
 _KINDS: dict[type, str] = {
     str: "text", bool: "boolean", int: "number", float: "number", list: "list", dict: "object", type(None): "null",

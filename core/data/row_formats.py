@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from core.config.data import InstructionData, RowFormat
-from core.config.sources import CodeSource, Columns, FilesSource, Source, StandardLibrarySource
+from core.config.sources import CodeSource, Columns, FilesSource, FunctionsSource, Source, StandardLibrarySource
 from core.data.formats import Conversation, conversations, detect
 from core.data.rows import Row
 from core.data.sources.reading import Unit, describe, rows, units_of
@@ -19,7 +19,7 @@ _ROWS_TO_DETECT = 100
 def columns_of(source: Source) -> Columns:
     """Return which column of a source holds what; those without columns have none to name."""
     match source:
-        case CodeSource() | StandardLibrarySource() | FilesSource():
+        case CodeSource() | StandardLibrarySource() | FilesSource() | FunctionsSource():
             return Columns()
         case _:
             return source.columns

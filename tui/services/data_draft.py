@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.config.data import InstructionData, TextData
+from core.config.data import InstructionData, PreparedData, TextData
 from core.config.drafts import Draft, set_value
 from core.config.fields import Slot
 from core.config.paths import placed
+from core.config.phases import PrepareConfig
 from core.config.presets import resolve
 from core.config.shapes import fields_of
 from core.config.yaml_text import Place, Value
@@ -27,7 +28,7 @@ StepKind = Literal["source", "add_source", "filter", "add_filter", "tokens", "se
 DataKind = Literal["text", "instructions"]
 _SOURCES: Place = ("data", "sources")
 _FILTERS: Place = ("data", "filters")
-_TOKENS = ("tokenizer", "template", "max_tokens", "pack", "attend_across_documents")
+_TOKENS = ("tokenizer", "template", "syntax", "max_tokens", "pack", "attend_across_documents")
 
 
 _GREATEST_NUDGED = 1e15
@@ -155,6 +156,17 @@ def question_data(form: FormState, folder: Path) -> dict[str, Any]:
     return data
 
 
+def question_weights(form: FormState) -> dict[str, Any]:
+    """Return what tokens count in training, for a question about them; {} where the draft marks no source code.
+
+    Raises: ConfigurationError where the draft does not hold.
+    """
+    config = resolve(form.draft)
+    if isinstance(config, PrepareConfig) or isinstance(config.data, PreparedData) or config.data.syntax is None:
+        return {}
+    return {"weights": config.loss.syntax_weights.model_dump(mode="json")}
+
+
 def source_key(item: object) -> str:
     """Return what tells a source of the draft from others: all of it but how much is taken."""
     kept = {name: value for name, value in item.items() if name != "share"} if isinstance(item, dict) else item
@@ -173,7 +185,8 @@ def placed_source(item: object, folder: Path) -> dict[str, Any] | None:
     path, name = item.get("path"), item.get("name")
     if isinstance(path, str) and path:
         return {**item, "path": str((folder / Path(path).expanduser()).absolute())}
-    return dict(item) if item.get("kind") == "standard_library" or (isinstance(name, str) and name) else None
+    is_library = item.get("kind") in ("standard_library", "functions")
+    return dict(item) if is_library or (isinstance(name, str) and name) else None
 
 
 def nudged(value: float, by: int) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from core.config.sources import FilesSource, StandardLibrarySource
 from core.errors import DataError, UsageError
 
-_NOT_LIBRARY = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "lib-dynload"})
+NOT_LIBRARY = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "lib-dynload"})
 
 
 def files_below(
@@ -70,7 +70,7 @@ def library_files(source: StandardLibrarySource, library: Path | None = None) ->
     Raises: DataError where this interpreter comes without the source of its library.
     """
     root = library or library_folder()
-    names = [path.relative_to(root) for path in files_below(root, ["*.py"], [], without=_NOT_LIBRARY)]
+    names = [path.relative_to(root) for path in files_below(root, ["*.py"], [], without=NOT_LIBRARY)]
     names.sort(key=lambda name: hashlib.sha256(name.as_posix().encode()).digest())
     chosen: list[Path] = []
     total = 0

@@ -15,6 +15,7 @@ from core.config.sources import (
     CodeSource,
     Container,
     FilesSource,
+    FunctionsSource,
     HubSource,
     JSONSource,
     ParquetSource,
@@ -31,6 +32,7 @@ from core.data.rows import Row
 from core.data.sources.code_files import code_paths, code_spans, read_code
 from core.data.sources.containers import TEXT_CONTAINERS, read_container
 from core.data.sources.folders import existing, files_below, files_of, library_files
+from core.data.sources.functions import function_files, read_functions
 from core.data.sources.json_shapes import shape_of
 from core.data.sources.path_files import container_of, list_files
 from core.data.sources.text_columns import text_column, text_of
@@ -84,6 +86,8 @@ def units_of(source: Source, number: int, *, split_bytes: int | None = None) -> 
         case CodeSource():
             spans = [(WHOLE, 0)] if split_bytes is None else code_spans(source, split_bytes)
             return [Unit(number, source.path, span.start, span.stop, size) for span, size in spans]
+        case FunctionsSource(max_rows=int()):  # a limit that counts over all files
+            return [Unit(number, source.path or "", bytes=sum(path.stat().st_size for path in source_files(source)))]
         case _:
             return [
                 Unit(number, str(path), span.start, span.stop, size)
@@ -127,7 +131,7 @@ def rows(source: Source, tally: Tally, unit: Unit | None = None) -> Iterator[Row
                 if (container := container_of(source, path)) in TEXT_CONTAINERS:
                     raise _no_rows(f"{tally.source}: {path}", f"plain text ({container})")
                 yield from read_container(path, container, tally, span=_span(unit))
-        case JSONSource() | ParquetSource() | HubSource():
+        case JSONSource() | ParquetSource() | HubSource() | FunctionsSource():
             yield from records(source, tally, unit)
         case _:
             assert_never(source)
@@ -143,6 +147,9 @@ def records(source: Source, tally: Tally, unit: Unit | None = None, *, choose: C
             yield from read_hub(source, tally)
         case CodeSource():
             yield from read_code(source, tally, _span(unit))
+        case FunctionsSource(max_rows=most):
+            paths = source_files(source) if most is not None else _files(source, unit)
+            yield from read_functions(paths, tally, most)
         case _:
             for path in _files(source, unit):
                 yield from _of_file(source, path, tally, _span(unit), choose)
@@ -166,6 +173,8 @@ def source_files(source: Source) -> list[Path]:
             return [file.path for file in list_files(source).known]
         case CodeSource():
             return code_paths(source)
+        case FunctionsSource():
+            return function_files(source)
         case HubSource():
             local = Path(source.name).expanduser()
             return files_below(local, ["*"], []) if local.is_dir() else []
@@ -176,11 +185,11 @@ def source_files(source: Source) -> list[Path]:
 def describe(source: Source, number: int) -> str:
     """Return how messages name the `number`th source, from 0."""
     match source:
-        case StandardLibrarySource():
+        case StandardLibrarySource() | FunctionsSource(path=None):
             what = ""
         case HubSource():
             what = f", {source.name}"
-        case FilesSource() | JSONSource() | ParquetSource() | PathSource() | CodeSource():
+        case FilesSource() | JSONSource() | ParquetSource() | PathSource() | CodeSource() | FunctionsSource():
             what = f", {source.path}"
         case _:
             assert_never(source)
@@ -233,12 +242,14 @@ def _container(source: PathSource | JSONSource | ParquetSource, path: Path) -> C
 
 
 def _spans(
-    source: PathSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource, path: Path, size: int | None
+    source: PathSource | FunctionsSource | StandardLibrarySource | FilesSource | JSONSource | ParquetSource,
+    path: Path,
+    size: int | None,
 ) -> list[Span]:
     if size is None or path.stat().st_size <= size:
         return [WHOLE]
     match source:
-        case StandardLibrarySource():
+        case StandardLibrarySource() | FunctionsSource():
             return [WHOLE]
         case FilesSource():
             is_lines = source.document == "line"
@@ -278,7 +289,7 @@ def _stated_column(source: Source) -> str | None:
 def _no_rows(where: str, found: str) -> UsageError:
     return UsageError(
         f"{where}: expected rows with instructions or messages, found {found}",
-        hint="Take a source of kind json, parquet or hub, or a path with such rows, for instructions.",
+        hint="Take a source of kind json, parquet, hub or functions, or a path with such rows, for instructions.",
     )
 
 

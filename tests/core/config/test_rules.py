@@ -47,6 +47,10 @@ def filtered(*filters: dict[str, Any], instructions: bool = False, **fields: Any
     return {"phase": "prepare", "about": {"title": "A case"}, "data": {**data, "filters": list(filters), **fields}}
 
 
+def coded(**fields: Any) -> dict[str, Any]:
+    return filtered(instructions=True, **{"template": "code", **fields})
+
+
 BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "two thresholds": (filtered({"kind": "perplexity", "model": "m", "max_perplexity": 9.0, "percentile": 9.0}),
                        "data.filters.0.percentile", "stands beside"),
@@ -106,10 +110,42 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
                             "data.tokenizer.special_tokens", "empty"),
     "chat template": (changed(sft("train"), data__template="chat"), "data.template", "has no chat template"),
     "rows": (changed(sft(), data__sources=[{"kind": "json", "path": "a"}, {"kind": "files", "path": "a"}]),
-             "data.sources.1.kind", "json, parquet, hub"),
+             "data.sources.1.kind", "json, parquet, hub, functions"),
+    "functions as texts": (filtered(sources=[{"kind": "functions"}]), "data.sources.0.kind", "data.kind instructions"),
+    "code tokens of a new tokenizer": (coded(tokenizer={"kind": "train", "special_tokens": ["<|code|>"]}),
+                                       "data.tokenizer.special_tokens", 'missing: "<|/code|>"'),
+    "comment tokens of a new tokenizer": (
+        coded(tokenizer={"kind": "train", "special_tokens": ["<|code|>", "<|/code|>"]},
+              code_tokens={"mark_comments": True}),
+        "data.tokenizer.special_tokens", 'missing: "<|comment|>", "<|/comment|>"'),
+    "one code token for both": (coded(code_tokens={"code_begin": "`", "code_end": "`"}), "data.code_tokens.code_end",
+                                "another token than data.code_tokens.code_begin"),
+    "the end of text as a code token": (
+        coded(tokenizer={"kind": "train", "special_tokens": ["<|code|>"]}, code_tokens={"code_end": "<|endoftext|>"}),
+        "data.code_tokens.code_end", "not the end of text"),
+    "marked comments of another template": (coded(template="alpaca", code_tokens={"mark_comments": True}),
+                                            "data.code_tokens.mark_comments", "data.template code"),
+    "gaps of a new tokenizer": (filtered(fill_in_the_middle={}), "data.tokenizer.special_tokens",
+                                'data.fill_in_the_middle sets; missing: "<|fim_prefix|>"'),
+    "one token for two gaps": (
+        filtered(fill_in_the_middle={"suffix_token": "<|fim_prefix|>"}, tokenizer={"kind": "load", "path": "gpt2"}),
+        "data.fill_in_the_middle.suffix_token", "another token than data.fill_in_the_middle.prefix_token"),
+    "a token added twice": (filtered(tokenizer={"kind": "load", "path": "gpt2", "added_tokens": ["a", "a"]}),
+                            "data.tokenizer.added_tokens", "twice"),
     "packed text": (changed(pretrain(), data={"kind": "run", "run": "x", "pack": False}), "data.pack", "instructions"),
     "instructions across": (changed(sft(), data={"kind": "run", "run": "x", "attend_across_documents": True}),
                             "data.attend_across_documents", "text"),
+    "unknown lexer": (filtered(syntax="pyton"), "data.syntax", "similar are python"),
+    "lexer of responses": (changed(sft(), data__syntax="klingon"), "data.syntax", "a lexer of Pygments"),
+    "rows without file names": (filtered(syntax="auto", sources=[{"kind": "json", "path": "a"}]), "data.syntax",
+                                "name the language"),
+    "lines of files": (filtered(syntax="auto", sources=[{"kind": "files", "path": "a", "document": "line"}]),
+                       "data.syntax", "name the language"),
+    "weights without marks": (changed(pretrain(), loss={"syntax_weights": {"comment": 0.5}}),
+                              "loss.syntax_weights.comment", "set data.syntax"),
+    "nothing to learn": (changed(pretrain(), data__syntax="python", loss={"syntax_weights": dict.fromkeys(
+        ("keyword", "name", "operator", "literal", "string", "comment", "whitespace", "other"), 0)}),
+        "loss.syntax_weights.other", "nothing would be learnt"),
     "flash attention in fp32": (changed(pretrain(), model__attention="flash_attention_2", precision={"dtype": "fp32"}),
                                 "precision.dtype", "no fp32"),
 }  # fmt: skip
@@ -140,10 +176,16 @@ def test_a_valid_configuration_breaks_no_rule(values: dict[str, Any]) -> None:
         changed(pretrain(), data__held_out_fraction=0),
         changed(sft("train"), data__template="alpaca"),
         changed(sft(), data__template="chat"),
+        coded(tokenizer={"kind": "train", "special_tokens": ["<|code|>", "<|/code|>"]}),
+        coded(code_tokens={"code_begin": "<code>", "code_end": "</code>", "comment_begin": "<code>"}),
+        filtered(fill_in_the_middle={}, tokenizer={"kind": "load", "path": "gpt2", "added_tokens": ["<|fim_prefix|>"]}),
         changed(pretrain(), data__tokenizer={"kind": "train", "vocabulary_size": 260, "special_tokens": list("abc")}),
         changed(pretrain(), model={"kind": "gguf", "path": "smollm2"}, data__tokenizer={"kind": "load", "path": "x"}),
         changed(pretrain(), cadence={"sample_steps": 5}, sampling={"prompts": ["a"], "temperature": 0.01}),
         changed(pretrain(), sampling={"temperature": 0}),
+        changed(pretrain(), data__syntax="C++", loss={"syntax_weights": {"comment": 0, "name": 2.5}}),
+        changed(pretrain(), data={"kind": "run", "run": "x"}, loss={"syntax_weights": {"comment": 0}}),
+        changed(sft(), data__syntax="auto", loss={"syntax_weights": {"keyword": 2}}),
     ],
 )
 def test_the_edge_of_a_rule_holds(values: dict[str, Any]) -> None:
