@@ -47,7 +47,7 @@ _POLL_SECONDS = 0.25
 _ASKED_SECONDS = 15.0
 """How long a run that leaves waits for the run that it asked to stop, so that the next attempt finds it stopped."""
 _AT_WORK = ("running", "stalled", "silent")
-_ERRORS = {
+_ERRORS: dict[int | None, type[FootplateError]] = {
     int(kind.exit_code): kind
     for kind in (UsageError, CheckpointError, DataError, NumericError, OutOfMemoryError, StorageError)
 }
@@ -164,7 +164,8 @@ def _wait(run: RunDirectory, session: Session) -> None:
 
 
 def _fail(run: RunDirectory, status: RunStatus, waiting: RunDirectory) -> NoReturn:
-    kind = _ERRORS.get(status.exit_code or 0, FootplateError)
+    was_left = status.word in ("stopped", "preempted")
+    kind = UsageError if was_left else _ERRORS.get(status.exit_code, FootplateError)
     raise kind(
         f"{run.name}, whose model this run begins with, has made none: {status.words}",
         hint=f"See `footplate logs {run.name}`. Then `footplate resume {waiting.name}` goes on with {run.name} first; "

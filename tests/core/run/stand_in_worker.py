@@ -5,6 +5,7 @@ exit CODE              leave with a code
 kill SIGNAL            end itself by a signal
 orphans KIND           leave three grandchildren in sessions of their own, which ignore SIGTERM; then go on as KIND
 late SECONDS           take so long before it opens its session, then as `steps`
+preset NAME KIND...    begin with the model of that preset, whose run has such a worker, and be finished then
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from core.run.directory import RunDirectory
@@ -39,6 +41,8 @@ def main(arguments: list[str]) -> int:
     match kind:
         case ["exit", code]:
             return int(code)
+        case ["preset", preset, *worker]:
+            return needs_preset(run, attempt, preset, worker)
         case ["kill", number]:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {int(number)})
             os.kill(os.getpid(), int(number))
@@ -77,10 +81,36 @@ def steps(run: RunDirectory, attempt: int, *, count: int, seconds: float) -> int
                 (folder / str(step)).touch()
                 session.emit(CheckpointSaved(step=step, name=str(step), bytes=0, seconds=0.0))
                 session.emit(Evaluated(step=step, values={"eval/loss": 2 / step}, tokens=8, seconds=0.0))
+        run.model.mkdir(exist_ok=True)
         session.emit(Finished(step=count))
         return 0
     finally:
         session.close()
+
+
+def needs_preset(run: RunDirectory, attempt: int, preset: str, kind: list[str]) -> int:
+    """Be a worker of Footplate whose phase only waits for its model."""
+    from core import worker
+    from core.data.progress import PreparationStopped
+    from core.run import preset_run
+    from core.run import session as session_module
+
+    def wait(resolved: object, session: Session) -> str:
+        try:
+            found = preset_run.trained_run(preset, session)
+        except PreparationStopped:
+            reason = session.leaving()
+            assert reason is not None
+            session.emit(Stopped(step=0, reason=reason))
+            return reason
+        session.start(Started(phase="pretrain", facts={"begins_with": found.name}))
+        session.emit(Finished(step=0))
+        return "finished"
+
+    preset_run.launch = partial(preset_run.launch, worker=[sys.executable, "-P", __file__, *kind])
+    worker.run_phase = wait
+    session_module.HEARTBEAT_SECONDS = 0.2
+    return worker.main([str(run.path), "--attempt", str(attempt)])
 
 
 if __name__ == "__main__":
