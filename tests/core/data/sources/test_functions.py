@@ -35,7 +35,7 @@ def add(a, b=1, *, c: int = 2) -> int:
     return a + b + c
 
 
-async def fetch(name): 
+async def fetch(name):
     """Bring the page of a name."""  # noqa
     return await name
 
@@ -125,7 +125,7 @@ def test_functions_with_a_docstring_become_rows(module: Path) -> None:
         "input": "def add(a, b=1, *, c: int = 2) -> int:",
         "output": "def add(a, b=1, *, c: int = 2) -> int:\n    # added from left to right\n    return a + b + c",
     }
-    assert found[f"{place}:16"]["output"] == "async def fetch(name): \n    return await name"
+    assert found[f"{place}:16"]["output"] == "async def fetch(name):\n    return await name"
     assert found[f"{place}:71"]["output"] == 'def tabs(a):\n\tif a:\n\n\t\treturn a\n\treturn "\\t"'
 
 
@@ -133,8 +133,8 @@ def test_a_method_is_moved_to_the_margin_and_its_strings_stay(module: Path) -> N
     found, _ = read(source_at(module))
     row = found[f"{module / 'module.py'}:31"]
     assert row["input"] == (
-        '@functools.lru_cache(\n    maxsize=3,\n)\ndef text(\n    self,\n    width: dict[str, int] = {"a:": 1},  # a colon\n'
-        ") -> str:"
+        "@functools.lru_cache(\n    maxsize=3,\n)\ndef text(\n    self,\n"
+        '    width: dict[str, int] = {"a:": 1},  # a colon\n) -> str:'
     )
     assert row["output"].startswith(row["input"] + "\n    def inner():\n        ")
     assert row["output"].endswith("\n  kept as they are\n\"\"\" + \"é\" + '''\n  another'''")
