@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from core.config.data import InstructionData, PreparedData, RowFormat, TextData, TrainedTokenizer
+from core.config.loss import SyntaxWeights
 from core.config.model import Model
 from core.config.paths import placed
 from core.config.phases import PrepareConfig
@@ -42,6 +43,8 @@ class Subject:
     model: Model | None = None
     prepared: Path | None = None
     """The folder of prepared tokens that the preset names, which has the tokenizer."""
+    weights: SyntaxWeights | None = None
+    """What tokens count in the training that the preset is."""
 
 
 def find_subject(
@@ -71,14 +74,14 @@ def find_subject(
 
 def _of_preset(file: Path, home: Home, folder: Path) -> Subject:
     config: Config = placed(resolve(load_preset(file)), folder)
-    model = None if isinstance(config, PrepareConfig) else config.model
+    model, weights = (None, None) if isinstance(config, PrepareConfig) else (config.model, config.loss.syntax_weights)
     if not isinstance(config.data, PreparedData):
-        return Subject(config.data, file.stem, model)
+        return Subject(config.data, file.stem, model, weights=weights)
     run = find_run(home, config.data.run)
     prepared = resolved_config(run).config
     if not isinstance(prepared, PrepareConfig):
         raise UsageError(f"{file}: data.run: expected a prepare run, {run.name} is a run of {prepared.phase}")
-    return Subject(prepared.data, file.stem, model, run.data)
+    return Subject(prepared.data, file.stem, model, run.data, weights)
 
 
 def data_of_path(

@@ -9,6 +9,7 @@ from typing import Any, Literal, assert_never
 from pydantic import Field
 
 from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
+from core.config.loss import SyntaxWeights
 from core.config.model import GGUFModel, Model, PresetModel, PretrainedModel, RunModel, ScratchModel
 from core.data.fingerprints import tokenizer_place, with_known_tokenizer
 from core.data.formats import Conversation
@@ -16,8 +17,9 @@ from core.data.manifest import TOKENIZER
 from core.data.preview import Preview, preview
 from core.data.rows import Row
 from core.data.tokens.added_tokens import with_added_tokens
+from core.data.tokens.marking import document_language
 from core.data.tokens.templates import TemplateName, resolve_template
-from core.data.tokens.token_view import token_view
+from core.data.tokens.token_view import SyntaxView, token_view
 from core.data.tokens.tokenize import TextTokenizer
 from core.data.tokens.tokenizer_files import TOKENIZER_FILES, load_tokenizer, locate_tokenizer
 from core.errors import DataError, UsageError
@@ -37,7 +39,9 @@ class TokensQuestion(DataQuestion):
 
     Answer: row, place, format, template (none for documents), text (what the template made of the row), tokens (id,
     text, loss, special), counts (tokens, loss, special), left_out, faults, further (other examples of the same row),
-    tokenizer (where it lies), stands_in (whether it only stands for one that is still to be trained).
+    tokenizer (where it lies), stands_in (whether it only stands for one that is still to be trained). With data.syntax
+    each token has its class (of source code), and with `weights` its weight; a token of the weight 0 is out of the
+    loss.
     """
 
     row: int = Field(default=0, ge=0)
@@ -46,6 +50,7 @@ class TokensQuestion(DataQuestion):
     max_tokens: int | None = Field(default=None, ge=8, le=1048576)
     model: Model | None = None
     prepared: str | None = Field(default=None, min_length=1, max_length=4096)
+    weights: SyntaxWeights | None = None
 
 
 def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
@@ -68,10 +73,21 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
     accept, code_tokens = (data.accept, data.code_tokens) if isinstance(data, InstructionData) else ((), None)
     row = found.rows[0]
     view = token_view(
-        content, tokenizer, template, max_tokens=limit, accept=accept, code_tokens=code_tokens, place=row.place
-    )
+        content, tokenizer, template, max_tokens=limit, accept=accept, code_tokens=code_tokens, place=row.place,
+        syntax=_syntax_view(data, row.source, row.place, question.weights),
+    )  # fmt: skip
     head = {"row": row.number, "format": found.formats[row.source], "max_tokens": limit}
     return bounded({**head, **view.as_json(), "tokenizer": str(place), "stands_in": stands_in})
+
+
+def _syntax_view(
+    data: TextData | InstructionData, source: int, place: str, weights: SyntaxWeights | None
+) -> SyntaxView | None:
+    if data.syntax is None:
+        return None
+    is_text = isinstance(data, TextData)
+    language = document_language(data.syntax, data.sources[source], place) if is_text else None
+    return SyntaxView(data.syntax, language, weights)
 
 
 def tokens_to_add(data: TextData | InstructionData) -> list[str]:

@@ -1,4 +1,4 @@
-"""`data tokens`: every token of a row, and whether the loss counts it."""
+"""`data tokens`: every token of a row, whether the loss counts it, and its class of source code where it has one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tui.commands.display import write
 from tui.commands.output import cells, folded, shown
 from tui.commands.query import ask
 from tui.services.safe_text import safe_lines
+from tui.services.syntax_classes import legend, letter_mark
 
 _SECONDS = 600
 """A tokenizer may have to be fetched from the hub, a model file to be converted."""
@@ -60,6 +61,8 @@ def tokens(text: str, wish: Tokens, context: Context, *, as_json: bool) -> int:
     question: dict[str, Any] = {"verb": "tokens", "data": subject.data.model_dump(mode="json"), "row": wish.row}
     if subject.model is not None:
         question["model"] = subject.model.model_dump(mode="json")
+    if subject.weights is not None and subject.data.syntax is not None:
+        question["weights"] = subject.weights.model_dump(mode="json")
     chosen = {"template": wish.template, "max_tokens": wish.max_tokens, "tokenizer": _absolute(wish.tokenizer),
               "prepared": str(subject.prepared) if subject.prepared else None}  # fmt: skip
     answer = ask({**question, **{name: value for name, value in chosen.items() if value is not None}}, context,
@@ -110,6 +113,9 @@ def _example_lines(example: dict[str, Any], width: int, context: Context) -> Ite
     yield _styled("tokens", "1", context) + (
         f"  {counted} the loss counts it, {masked} it does not, {opening}special token{closing}"
     )
+    times = "×" if context.unicode else "x"
+    classes = "; ".join(legend(((one.get("class"), one.get("weight")) for one in example["tokens"]), times))
+    yield from (f"{_INDENT}{line}" for line in folded(classes, max(20, width - 3)) if classes)
     yield from _token_lines(example["tokens"], width, context)
     if "tokens_in_all" in example:
         yield f"{_INDENT}... {example['tokens_in_all']:,} tokens in all"
@@ -123,6 +129,7 @@ def _token_lines(shown_tokens: list[dict[str, Any]], width: int, context: Contex
         line, used = "", 0
         for token in run:
             text = f"{opening}{shown(token['text'])}{closing}" if token["special"] else _visible(token["text"], context)
+            text += letter_mark(token.get("class"))
             size = cells(text) + 1
             if used and used + size > width - 5:
                 yield f"{_INDENT}{head} {line}"

@@ -194,6 +194,9 @@ class TokenShown:
     text: str
     is_counted: bool
     is_special: bool
+    syntax: str | None = None
+    """Its class of source code; None where the data is not marked."""
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -228,9 +231,12 @@ def preview_of(answer: Json) -> tuple[tuple[PreviewRow, ...], int | None]:
 def tokens_of(answer: Json) -> TokenRow:
     """Return the tokens of a row."""
     tokens = tuple(
-        TokenShown(whole_of(one, "id") or 0, text_of(one, "text"), one.get("loss") is True, one.get("special") is True)
+        TokenShown(
+            whole_of(one, "id") or 0, text_of(one, "text"), one.get("loss") is True, one.get("special") is True,
+            text_of(one, "class") or None, number_of(one, "weight"),
+        )
         for one in maps(list_of(answer, "tokens"))
-    )
+    )  # fmt: skip
     return TokenRow(
         place=text_of(answer, "place"),
         tokens=tokens,

@@ -2,7 +2,7 @@
 
 Tokens stand in runs: a run begins in a new line with its mark, █ where the loss counts it and ░ where it does not, so
 that colour only repeats what the mark says. Within a line a thin bar parts the tokens; a special token stands between
-angle brackets.
+angle brackets. Where source code is marked, a letter behind a token says its class, and a legend says what each counts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tui.services.data_detail import refused_lines
 from tui.services.data_state import DataState
 from tui.services.safe_text import SafeText, safe, safe_lines
 from tui.services.styled import Line, Span, Tone, line, word, wrapped
+from tui.services.syntax_classes import legend, letter_mark
 from tui.services.words import count_text
 
 COUNTED, MASKED, PART = "█ ", "░ ", "▏"
@@ -70,6 +71,8 @@ def template_lines(row: TokenRow, width: int) -> list[Line]:
 def token_lines(row: TokenRow, width: int, *, only_counted: bool = False) -> list[Line]:
     """Return every token with its text in lines of at most `width` cells, or only those that the loss counts."""
     lines = [piece for fault in row.faults for piece in wrapped(safe(f"! {fault}"), width, "bad")]
+    if classes := legend(((token.syntax, token.weight) for token in row.tokens), "×"):
+        lines += wrapped(safe("; ".join(classes)), width, "muted")
     for is_counted, run in groupby(row.tokens[:_MOST_TOKENS], key=lambda token: token.is_counted):
         if is_counted or not only_counted:
             lines += _run_lines(list(run), width, is_counted=is_counted)
@@ -116,6 +119,7 @@ def _pieces(token: TokenShown, width: int) -> Iterator[SafeText]:
         text = f"⟨{text}⟩"
     elif not text:
         text = f"⟨{token.id}⟩"
+    text += letter_mark(token.syntax)
     start = 0
     while start < len(text):
         end = start + 1

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from core.config.code import CodeTokens
 from core.config.data import Accepted
+from core.config.loss import SyntaxWeights
 from core.data.formats import Conversation
 from core.data.tally import RowError
-from core.data.tokens.examples import ExampleEncoder
+from core.data.tokens.examples import Example, ExampleEncoder
 from core.data.tokens.faults import WORDS, Faults
+from core.data.tokens.marking import marked_document
+from core.data.tokens.syntax import CLASSES
 from core.data.tokens.templates import TemplateName
 from core.data.tokens.token_text import token_text
-from core.data.tokens.tokenize import TextTokenizer, encode_documents
+from core.data.tokens.tokenize import DocumentPart, TextTokenizer, encode_documents
 
 _NO_LIMIT = 2**30
 
@@ -28,6 +33,29 @@ class TokenShown:
     supervised: bool
     """Whether the loss counts it."""
     special: bool
+    syntax: str | None = None
+    """Its class of source code; None where data.syntax is empty."""
+    weight: float | None = None
+    """What it counts by loss.syntax_weights; None where there are no weights."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the token as JSON values; class and weight where there are any."""
+        values = {"id": self.id, "text": self.text, "loss": self.supervised, "special": self.special}
+        marks = {"class": self.syntax, "weight": self.weight}
+        return values | {name: value for name, value in marks.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class SyntaxView:
+    """How the classes of source code of one row are shown.
+
+    `syntax` is data.syntax, `language` what a document is read as (None: nothing in it is marked), `weights` those of
+    the run. A class whose weight is 0 is none that the loss counts.
+    """
+
+    syntax: str
+    language: str | None = None
+    weights: SyntaxWeights | None = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +89,7 @@ class TokenView:
             "place": self.place,
             "template": self.template or "none",
             "text": self.text,
-            "tokens": [
-                {"id": token.id, "text": token.text, "loss": token.supervised, "special": token.special}
-                for token in self.tokens
-            ],
+            "tokens": [token.as_json() for token in self.tokens],
             "counts": {"tokens": len(self.tokens), "loss": self.supervised, "special": self.special},
             "left_out": self.left_out,
             "faults": list(self.faults),
@@ -81,6 +106,7 @@ def token_view(
     accept: Sequence[Accepted] = (),
     code_tokens: CodeTokens | None = None,
     place: str = "",
+    syntax: SyntaxView | None = None,
 ) -> TokenView:
     """Return the tokens of a text, or of a conversation laid by a template; a text has none.
 
@@ -89,13 +115,14 @@ def token_view(
     Raises: DataError where the template is no template.
     """
     if isinstance(content, str):
-        ids = next(iter(encode_documents(tokenizer, [content]))).tolist()
-        # Every token is to be predicted but the first, before which nothing stands.
-        return TokenView(place, None, content, _shown(tokenizer, ids, [False, *[True] * (len(ids) - 1)]))
+        return _text_view(content, tokenizer, place, syntax)
     assert template is not None, "a conversation needs a template"
     faults = Faults()
-    encoder = ExampleEncoder(tokenizer, template, max_tokens or _NO_LIMIT, code_tokens=code_tokens, accept=accept)
-    whole = ExampleEncoder(tokenizer, template, _NO_LIMIT, code_tokens=code_tokens).encode([content])[0]
+    by = None if syntax is None else syntax.syntax
+    encoder = ExampleEncoder(
+        tokenizer, template, max_tokens or _NO_LIMIT, code_tokens=code_tokens, accept=accept, syntax=by
+    )
+    whole = ExampleEncoder(tokenizer, template, _NO_LIMIT, code_tokens=code_tokens, syntax=by).encode([content])[0]
     if isinstance(whole, RowError):
         return TokenView(place, template, "", (), faults=(str(whole),))
     texts = ["".join(piece.text for piece in pieces) for pieces in encoder.rendered(content)]
@@ -105,7 +132,7 @@ def token_view(
     examples = whole if isinstance(made, RowError) or len(made) != len(whole) else made
     views = [
         TokenView(
-            place, template, text, _shown(tokenizer, example.ids.tolist(), example.supervised.tolist()),
+            place, template, text, _shown(tokenizer, example, syntax),
             left_out=len(full.ids) - len(example.ids), faults=words,
         )
         for text, example, full in zip(texts, examples, whole, strict=True)
@@ -113,7 +140,22 @@ def token_view(
     return replace(views[0], further=tuple(views[1:]))
 
 
-def _shown(tokenizer: TextTokenizer, ids: Sequence[int], supervised: Sequence[bool]) -> tuple[TokenShown, ...]:
+def _text_view(text: str, tokenizer: TextTokenizer, place: str, syntax: SyntaxView | None) -> TokenView:
+    classes = None
+    if syntax is None:
+        ids = next(iter(encode_documents(tokenizer, [text])))
+    else:
+        try:
+            found, classes = marked_document(tokenizer, text, [DocumentPart(text, 0)], syntax.language)
+        except RowError as error:
+            return TokenView(place, None, text, (), faults=(str(error),))
+        ids = found.ids
+    supervised = np.arange(len(ids)) > 0  # every token is to be predicted but the first, before which nothing stands
+    return TokenView(place, None, text, _shown(tokenizer, Example(ids, supervised, classes), syntax))
+
+
+def _shown(tokenizer: TextTokenizer, example: Example, syntax: SyntaxView | None) -> tuple[TokenShown, ...]:
+    ids: list[int] = example.ids.tolist()
     added = tokenizer.backend.get_added_tokens_decoder()
     text_of = token_text(tokenizer.backend)
     shown: dict[int, tuple[str, bool]] = {}
@@ -122,7 +164,11 @@ def _shown(tokenizer: TextTokenizer, ids: Sequence[int], supervised: Sequence[bo
             shown[number] = added[number].content, added[number].special
         else:
             shown[number] = text_of(tokenizer.backend.id_to_token(number) or ""), False
-    return tuple(
-        TokenShown(number, shown[number][0], counted, shown[number][1])
-        for number, counted in zip(ids, supervised, strict=True)
-    )
+    names = [None] * len(ids) if example.classes is None else [CLASSES[number] for number in example.classes]
+    weights = None if syntax is None or syntax.weights is None else syntax.weights.model_dump()
+    result: list[TokenShown] = []
+    for number, counted, name in zip(ids, example.supervised.tolist(), names, strict=True):
+        text, special = shown[number]
+        weight = None if weights is None or name is None else float(weights[name])
+        result.append(TokenShown(number, text, counted and weight != 0, special, name, weight))
+    return tuple(result)
