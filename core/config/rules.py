@@ -11,6 +11,7 @@ wrong type or outside its bounds (pydantic says that), and yields a problem at t
     evaluation    evaluate_steps needs a held-out split; sample_steps needs prompts
     tokenizer     kind model needs a model that comes with one; kind train needs a model from scratch;
                   a vocabulary holds the 256 bytes and all special tokens, each of which is named once
+    adapter       what low-rank additions need (core/config/adapter_rules.py)
     data          what filters, mixtures and instructions need (core/config/data_rules.py), and source code
                   (core/config/code_rules.py)
     syntax        classes of source code and their weights (core/config/syntax_rules.py)
@@ -24,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from core.config.adapter_rules import ADAPTER_RULES
 from core.config.code_rules import CODE_RULES
 from core.config.data_rules import DATA_RULES
 from core.config.partial import Partial
@@ -145,6 +147,9 @@ def _evaluation(draft: Partial) -> Iterator[Problem]:
     if every and has_sources and draft.number("data.held_out_fraction", 0.01) == 0:
         message = "needs a held-out split, but data.held_out_fraction is 0; raise that, or set this to 0"
         yield Problem("cadence.evaluate_steps", message, found=shown(every))
+    if draft.at("cadence.evaluate_first") is True and has_sources and draft.number("data.held_out_fraction", 0.01) == 0:
+        message = "needs a held-out split, but data.held_out_fraction is 0; raise that, or set this to false"
+        yield Problem("cadence.evaluate_first", message, found="true")
     every = draft.whole("cadence.sample_steps")
     prompts = draft.at("sampling.prompts", [])
     if every and isinstance(prompts, list) and not prompts:
@@ -223,5 +228,5 @@ _PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, *DATA_RULES, *CO
 _TRAINING: Sequence[Rule] = (
     _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, *CODE_RULES,
     *SYNTAX_RULES, *WEIGHT_RULES, _prepared, _length_of_run, _warmup, _batch, _lengths, _evaluation, _temperature,
-    _precision,
+    _precision, *ADAPTER_RULES,
 )  # fmt: skip

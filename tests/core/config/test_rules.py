@@ -27,6 +27,10 @@ def sft(tokenizer: str = "load") -> dict[str, Any]:
     return training("sft", instruction_data(tokenizer=tokenizer))
 
 
+def adapted() -> dict[str, Any]:
+    return {**sft(), "model": {"kind": "gguf", "path": "smollm2"}, "adapter": {"kind": "qlora"}}
+
+
 def changed(values: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The values with `section__field=value`; `...` removes the field."""
     values = copy.deepcopy(values)
@@ -148,6 +152,14 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
         "loss.syntax_weights.other", "nothing would be learnt"),
     "flash attention in fp32": (changed(pretrain(), model__attention="flash_attention_2", precision={"dtype": "fp32"}),
                                 "precision.dtype", "no fp32"),
+    "additions to random weights": (changed(pretrain(), adapter={"kind": "lora"}), "adapter.kind", "scratch"),
+    "4 bits of random weights": (changed(pretrain(), adapter={"kind": "qlora"}), "adapter.kind", "scratch"),
+    "gradients in fp16": (changed(adapted(), adapter__compute_dtype="fp16", precision={"dtype": "bf16"}),
+                          "adapter.compute_dtype", "precision.dtype bf16"),
+    "gradients in fp16 by default": (changed(adapted(), adapter__compute_dtype="fp16"), "adapter.compute_dtype",
+                                     "precision.dtype auto"),
+    "nothing to evaluate on first": (changed(pretrain(), cadence={"evaluate_first": True}, data__held_out_fraction=0),
+                                     "cadence.evaluate_first", "data.held_out_fraction is 0"),
 }  # fmt: skip
 
 
