@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config.filters import (
+    DeidentifyFilter,
     ExactDuplicatesFilter,
     Filter,
     InstructionFilter,
@@ -41,7 +42,7 @@ def step_of(config: Filter) -> Step:
 
             check = instruction_filter(config)
             return lambda value: check(_as_conversation(value))
-        case PersonalDataFilter():
+        case PersonalDataFilter() | DeidentifyFilter():
             mask = text_filter(config)
             return lambda value: _text(mask, value) if isinstance(value, str) else _each_turn(mask, value)
         case ExactDuplicatesFilter() | NearDuplicatesFilter() | PerplexityFilter() | NgramPerplexityFilter():
@@ -120,8 +121,5 @@ def _each_turn(apply: TextFilter, conversation: Conversation) -> StepResult:
         counts.update(verdict.counts)
         return verdict.text
 
-    turns = tuple(
-        replace(turn, content=masked(turn.content), input=masked(turn.input)) for turn in conversation.turns
-    )
+    turns = tuple(replace(turn, content=masked(turn.content), input=masked(turn.input)) for turn in conversation.turns)
     return (replace(conversation, turns=turns), dict(counts)) if counts else None
-

@@ -8,6 +8,7 @@ from typing import assert_never
 from core.config.filters import (
     C4QualityFilter,
     ContaminationFilter,
+    DeidentifyFilter,
     FineWebQualityFilter,
     GopherQualityFilter,
     GopherRepetitionFilter,
@@ -18,6 +19,7 @@ from core.config.filters import (
 )
 from core.data.filters.c4 import c4_quality_filter
 from core.data.filters.contamination import contamination_filter
+from core.data.filters.deidentify import deidentify_filter
 from core.data.filters.fineweb import fineweb_quality_filter
 from core.data.filters.gopher_quality import gopher_quality_filter
 from core.data.filters.gopher_repetition import gopher_repetition_filter
@@ -30,7 +32,7 @@ from core.data.formats import Conversation
 
 DocumentFilter = (
     LengthFilter | LanguageFilter | GopherQualityFilter | GopherRepetitionFilter | C4QualityFilter
-    | FineWebQualityFilter | PersonalDataFilter | ContaminationFilter
+    | FineWebQualityFilter | PersonalDataFilter | DeidentifyFilter | ContaminationFilter
 )  # fmt: skip
 """Filters that need to know one document only."""
 
@@ -57,6 +59,8 @@ def text_filter(config: DocumentFilter) -> TextFilter:
             return fineweb_quality_filter(config)
         case PersonalDataFilter():
             return personal_data_filter(config)
+        case DeidentifyFilter():
+            return deidentify_filter(config)
         case ContaminationFilter():
             return contamination_filter(config)
         case _:

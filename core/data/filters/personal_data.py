@@ -39,16 +39,16 @@ _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"(?:{_BYTE}\.){{3}}{_BYTE}"
 # datatrove 0.10.1, pipeline/formatters/pii.py, with bounds: without them a line of dots takes time that grows with the
 # square of its length.
-_EMAIL = re.compile(
+EMAIL = re.compile(
     rf"(?<!\w)(?=\w)(?=[{_SIGNS}.]{{1,64}}@){_ATOM}+(?:\.{_ATOM}+)*@(?:(?:{_LABEL}\.)+(?=[A-Za-z]){_LABEL}|\[{_IPV4}\])"
 )
-_IPV4_ALONE = re.compile(rf"(?<![\w.]){_IPV4}(?![\w]|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]{4,39}(?![\w:]))[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:]*")
+IPV4 = re.compile(rf"(?<![\w.]){_IPV4}(?![\w]|\.\d)")
+IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]{4,39}(?![\w:]))[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:]*")
 _GIVEN_OUT = IPv6Network("2000::/3")
-_INTERNATIONAL = re.compile(
+INTERNATIONAL = re.compile(
     r"(?<![\w+])\+[1-9]\d{0,14}(?:(?:[ .\-]|[ ]?\()\d{1,14}(?:\)[ \-]?\d{1,14})?){0,6}(?![\w+]|[ .\-(]{1,2}\d)"
 )
-_NORTH_AMERICAN = re.compile(
+NORTH_AMERICAN = re.compile(
     r"(?<![\w+(.\-/])(?:\+?1[ .\-]?)?(?:\([2-9]\d\d\)[ \-]?[2-9]\d\d[ .\-]|[2-9]\d\d([.\-])[2-9]\d\d\1)\d{4}"
     r"(?![\w]|[.\-/]\d)"
 )
@@ -89,13 +89,21 @@ def _pass(text: str, rules: list[_Rule], counts: Counter[str]) -> str:
 def _rules(config: PersonalDataFilter) -> list[_Rule]:
     rules: list[_Rule] = []
     if config.emails:
-        rules.append((_EMAIL, EMAIL_MASK, "emails", "@", lambda found: not _EXAMPLE_DOMAIN.search(found)))
+        rules.append((EMAIL, EMAIL_MASK, "emails", "@", lambda found: not _EXAMPLE_DOMAIN.search(found)))
     if config.ip_addresses:
-        rules.append((_IPV6, IPV6_MASK, "ip_addresses", ":", _is_public_ipv6))
-        rules.append((_IPV4_ALONE, IPV4_MASK, "ip_addresses", ".", lambda found: IPv4Address(found).is_global))
+        rules.append((IPV6, IPV6_MASK, "ip_addresses", ":", _is_public_ipv6))
+        rules.append((IPV4, IPV4_MASK, "ip_addresses", ".", lambda found: IPv4Address(found).is_global))
     if config.phone_numbers:
-        rules.append((_INTERNATIONAL, PHONE_MASK, "phone_numbers", "+", _is_international))
-        rules.append((_NORTH_AMERICAN, PHONE_MASK, "phone_numbers", "", _is_somebodys))
+        rules.append(
+            (
+                INTERNATIONAL,
+                PHONE_MASK,
+                "phone_numbers",
+                "+",
+                lambda found: is_international(found) and _is_somebodys(found),
+            )
+        )
+        rules.append((NORTH_AMERICAN, PHONE_MASK, "phone_numbers", "", _is_somebodys))
     return rules
 
 
@@ -112,6 +120,20 @@ def _masked(text: str, pattern: re.Pattern[str], mask: str, is_personal: Callabl
     return pattern.sub(replace, text), number
 
 
+def is_ipv6(found: str) -> bool:
+    """Whether what IPV6 found is an address, with a digit in it."""
+    try:
+        IPv6Address(found)
+    except ValueError:
+        return False
+    return bool(_digits(found))
+
+
+def is_international(found: str) -> bool:
+    """Whether what INTERNATIONAL found is a phone number: 8 to 15 digits, no decimal number."""
+    return 8 <= len(_digits(found)) <= 15 and not _DECIMAL.fullmatch(found)
+
+
 def _is_public_ipv6(found: str) -> bool:
     try:
         address = IPv6Address(found)
@@ -120,8 +142,8 @@ def _is_public_ipv6(found: str) -> bool:
     return address in _GIVEN_OUT and address.is_global
 
 
-def _is_international(found: str) -> bool:
-    return 8 <= len(_digits(found)) <= 15 and not _DECIMAL.fullmatch(found) and _is_somebodys(found)
+def _is_somebodys_abroad(found: str) -> bool:
+    return is_international(found) and _is_somebodys(found)
 
 
 def _is_somebodys(found: str) -> bool:

@@ -24,7 +24,7 @@ TEXTS = [
 @pytest.mark.parametrize(
     "kind",
     ["length", "language", "gopher_quality", "gopher_repetition", "c4_quality", "fineweb_quality", "personal_data",
-     "contamination"],
+     "deidentify", "contamination"],
 )  # fmt: skip
 def test_every_kind_judges_and_says_the_same_again(kind: str, tmp_path: Path) -> None:
     (tmp_path / "reference.txt").write_text(TEXTS[2], encoding="utf-8")
