@@ -17,6 +17,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from core.run.directory import RunDirectory
 from core.run.events import CheckpointSaved, Evaluated, Finished, Resumed, Series, Started, Stopped
@@ -94,6 +95,7 @@ def needs_preset(run: RunDirectory, attempt: int, preset: str, kind: list[str]) 
     from core.data.progress import PreparationStopped
     from core.run import preset_run
     from core.run import session as session_module
+    from core.run.launch import create_run
 
     def wait(resolved: object, session: Session) -> str:
         try:
@@ -107,6 +109,11 @@ def needs_preset(run: RunDirectory, attempt: int, preset: str, kind: list[str]) 
         session.emit(Finished(step=0))
         return "finished"
 
+    def create_late(*given: Any) -> RunDirectory:
+        time.sleep(0.5)  # so that others that look meanwhile would see no run
+        return create_run(*given)
+
+    preset_run.create_run = create_late
     preset_run.launch = partial(preset_run.launch, worker=[sys.executable, "-P", __file__, *kind])
     worker.run_phase = wait
     session_module.HEARTBEAT_SECONDS = 0.2

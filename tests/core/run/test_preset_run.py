@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,8 @@ def test_the_model_is_trained_first_and_found_the_next_time(presets: Home) -> No
 
 def test_two_that_need_it_at_once_train_it_once(presets: Home) -> None:
     parents = [made(presets, "needs") for _ in range(3)]
-    for parent in parents:
-        begin(parent, "steps", 20, 0.05)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda parent: begin(parent, "steps", 20, 0.05), parents))
     wait_until(lambda: all(word(parent) == "finished" for parent in parents), seconds=30)
     assert sorted(run.name for run in list_runs(presets)) == ["needs", "needs-1", "needs-2", "tiny"]
     assert len(RunDirectory(presets.runs / "tiny").attempts()) == 1
