@@ -133,6 +133,7 @@ def test_all_turns_of_a_conversation_are_masked() -> None:
 
 def test_what_two_rules_share_is_looked_at_again() -> None:
     assert _masked("Dr. Ada Bea Cia Dea Eva, MD") == "Dr. [NAME] [NAME], MD"
+    assert _masked("12 Oak Street, Salem, MA") == "[ADDRESS], [PLACE], MA"
 
 
 def test_masking_twice_changes_nothing() -> None:
