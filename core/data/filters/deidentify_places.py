@@ -37,7 +37,7 @@ _STATE = re.compile(
     rf",{GAP}(?:(?P<clear>{_STATES}|{_CLEAR})|(?P<other>{_OTHERWISE_USED}))\b(?!\.\w)(?P<zip>,?{GAP}{_ZIP})?"
 )
 _TOWN = re.compile(
-    rf"(?P<cue>\b(?:[Ii]n|[Ff]rom|[Oo]f|[Aa]t|[Nn]ear|[Tt]o|[Oo]utside) |\][ \t,]{{1,3}})?"
+    rf"(?P<cue>\b(?:[Ii]n|[Ff]rom|[Oo]f|[Aa]t|[Nn]ear|[Tt]o|[Oo]utside) |\[ADDRESS\][ \t,]{{1,3}})?"
     rf"(?<![\w'’-])(?P<town>(?:(?:St|Ft|Mt)\.{GAP})?{WORD}(?:{GAP}{WORD}){{0,2}})\Z"
 )
 _LONGEST_TOWN = 70
