@@ -98,6 +98,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
                                              "train or load"),
     "new tokenizer of an old model": (changed(pretrain(), model={"kind": "gguf", "path": "smollm2"}),
                                       "data.tokenizer.kind", "model or load"),
+    "new tokenizer of a preset's model": (changed(pretrain(), model={"kind": "preset", "preset": "quickstart"}),
+                                          "data.tokenizer.kind", "model or load"),
     "prepare without a model": ({"phase": "prepare", "about": {"title": "x"},
                                  "data": instruction_data(tokenizer="model")}, "data.tokenizer.kind", "train or load"),
     "prepare without a tokenizer": ({"phase": "prepare", "about": {"title": "x"},

@@ -96,6 +96,14 @@ def test_where_a_tokenizer_may_lie(where: str, home: Home, data: dict[str, Any],
     assert (found["tokenizer"], found["stands_in"], len(found["tokens"])) == (str(place), False, 11)
 
 
+def test_a_question_trains_no_preset(home: Home, data: dict[str, Any]) -> None:
+    refused = _ask(home, {"data": data, "model": {"kind": "preset", "preset": "quickstart"}})
+    assert (refused["type"], refused["exit_code"]) == ("error", 2)
+    assert "no run of the preset quickstart is finished yet" in refused["message"]
+    assert refused["hint"] == "Run `footplate run quickstart` first."
+    assert not list(home.runs.glob("*"))
+
+
 def test_one_stands_in_for_a_tokenizer_that_is_to_be_trained(home: Home, data: dict[str, Any], words: Path) -> None:
     question = {"data": {**data, "tokenizer": {"kind": "train"}}}
     refused = _ask(home, question)
