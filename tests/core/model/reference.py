@@ -17,12 +17,13 @@ def apart(model: Any, batch: PackedBatch) -> Tensor:
 
 
 def loss_apart(model: Any, batch: PackedBatch) -> Tensor:
-    """Return the sum of -log p(target) over the targets."""
+    """Return the sum of -log p(target) over the targets, each times its weight where the batch has weights."""
     logits = apart(model, batch)
+    weights = [1.0] * logits.shape[0] if batch.weights is None else batch.weights[0].tolist()
     total = logits.new_zeros(())
     for position, target in enumerate(batch.targets[0].tolist()):
         if target != IGNORED:
-            total = total + logits[position].logsumexp(0) - logits[position, target]
+            total = total + weights[position] * (logits[position].logsumexp(0) - logits[position, target])
     return total
 
 
