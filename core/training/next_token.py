@@ -180,7 +180,6 @@ def _facts(
         "train_sequences": len(material.train),
         "held_out_sequences": material.held_out_sequences,
         "train_tokens": material.tokens.manifest.train.tokens,
-        "data_folder": str(material.tokens.folder),
         "vocabulary_size": material.tokens.manifest.vocabulary_size,
         "max_grad_norm": config.optimizer.max_grad_norm or 0.0,
         "optimizer": optimizer_words(config.optimizer, engine.device),

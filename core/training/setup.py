@@ -227,6 +227,7 @@ def export(session: Session, engine: Engine, tokens: Tokens, trainable: Trainabl
             )
     facts: dict[str, str | int | float | bool] = {
         "model": str(session.run.model),
+        "data": str(tokens.folder),
         "seconds": round(time.monotonic() - begin, 1),
         "peak_memory_bytes": peak_memory_bytes(engine.device),
         "vocabulary_size": tokens.manifest.vocabulary_size,
