@@ -19,7 +19,7 @@ class CodeTokens(Section):
     comment_end: str = Field(default="<|/comment|>", min_length=1, max_length=100)
     """Stands behind a comment, with mark_comments."""
     mark_comments: bool = False
-    """Set the comment tokens around each comment of the code."""
+    """Set the comment tokens around each comment of the code, which is read as Python."""
 
 
 class FillInTheMiddle(Section):

@@ -45,6 +45,8 @@ class Subject:
     """The folder of prepared tokens that the preset names, which has the tokenizer."""
     weights: SyntaxWeights | None = None
     """What tokens count in the training that the preset is."""
+    seed: int | None = None
+    """The preset's seed, by which documents are cut in three."""
 
 
 def find_subject(
@@ -76,12 +78,12 @@ def _of_preset(file: Path, home: Home, folder: Path) -> Subject:
     config: Config = placed(resolve(load_preset(file)), folder)
     model, weights = (None, None) if isinstance(config, PrepareConfig) else (config.model, config.loss.syntax_weights)
     if not isinstance(config.data, PreparedData):
-        return Subject(config.data, file.stem, model, weights=weights)
+        return Subject(config.data, file.stem, model, weights=weights, seed=config.seed)
     run = find_run(home, config.data.run)
     prepared = resolved_config(run).config
     if not isinstance(prepared, PrepareConfig):
         raise UsageError(f"{file}: data.run: expected a prepare run, {run.name} is a run of {prepared.phase}")
-    return Subject(prepared.data, file.stem, model, run.data, weights)
+    return Subject(prepared.data, file.stem, model, run.data, weights, prepared.seed)
 
 
 def data_of_path(

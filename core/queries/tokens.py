@@ -17,10 +17,11 @@ from core.data.manifest import TOKENIZER
 from core.data.preview import Preview, preview
 from core.data.rows import Row
 from core.data.tokens.added_tokens import with_added_tokens
+from core.data.tokens.fill_in_the_middle import document_parts
 from core.data.tokens.marking import document_language
 from core.data.tokens.templates import TemplateName, resolve_template
 from core.data.tokens.token_view import SyntaxView, token_view
-from core.data.tokens.tokenize import TextTokenizer
+from core.data.tokens.tokenize import DocumentPart, TextTokenizer
 from core.data.tokens.tokenizer_files import TOKENIZER_FILES, load_tokenizer, locate_tokenizer
 from core.errors import DataError, UsageError
 from core.queries.bounds import bounded
@@ -41,7 +42,7 @@ class TokensQuestion(DataQuestion):
     text, loss, special), counts (tokens, loss, special), left_out, faults, further (other examples of the same row),
     tokenizer (where it lies), stands_in (whether it only stands for one that is still to be trained). With data.syntax
     each token has its class (of source code), and with `weights` its weight; a token of the weight 0 is out of the
-    loss.
+    loss. `seed` decides where data.fill_in_the_middle cuts a document.
     """
 
     row: int = Field(default=0, ge=0)
@@ -51,6 +52,7 @@ class TokensQuestion(DataQuestion):
     model: Model | None = None
     prepared: str | None = Field(default=None, min_length=1, max_length=4096)
     weights: SyntaxWeights | None = None
+    seed: int = Field(default=17, ge=0, le=2**32 - 1)
 
 
 def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
@@ -74,10 +76,17 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
     row = found.rows[0]
     view = token_view(
         content, tokenizer, template, max_tokens=limit, accept=accept, code_tokens=code_tokens, place=row.place,
+        parts=_parts(data, content, question.seed),
         syntax=_syntax_view(data, row.source, row.place, question.weights),
     )  # fmt: skip
     head = {"row": row.number, "format": found.formats[row.source], "max_tokens": limit}
     return bounded({**head, **view.as_json(), "tokenizer": str(place), "stands_in": stands_in})
+
+
+def _parts(data: TextData | InstructionData, content: str | Conversation, seed: int) -> list[DocumentPart] | None:
+    if isinstance(data, TextData) and isinstance(content, str):
+        return document_parts(content, data.fill_in_the_middle, seed=seed)
+    return None
 
 
 def _syntax_view(

@@ -56,7 +56,7 @@ def add_data(data: argparse.ArgumentParser) -> None:
     tokens.add_argument("what", metavar="PATH|PRESET")
     tokens.add_argument("--row", type=int, default=0, metavar="K", help="which row, counted from 0")
     tokens.add_argument("--tokenizer", metavar="PLACE", help="a folder, a file, a run, smollm2, or a name on the hub")
-    tokens.add_argument("--template", metavar="T", help="auto, alpaca or chat")
+    tokens.add_argument("--template", metavar="T", help="auto, alpaca, chat or code")
     tokens.add_argument("--max-tokens", type=int, metavar="N", help="cut the row to so many tokens")
     _add_shape(tokens)
 

@@ -22,7 +22,7 @@ from tui.services.syntax_classes import legend, letter_mark
 
 _SECONDS = 600
 """A tokenizer may have to be fetched from the hub, a model file to be converted."""
-_TEMPLATES = ("auto", "alpaca", "chat")
+_TEMPLATES = ("auto", "alpaca", "chat", "code")
 _INDENT = "  "
 _COUNTED, _SPECIAL = "32", "1;35"
 
@@ -59,6 +59,8 @@ def tokens(text: str, wish: Tokens, context: Context, *, as_json: bool) -> int:
     columns = columns_from(wish.window.columns)
     subject = find_subject(text, context.home, Path.cwd(), shape=wish.window.shape, columns=columns)
     question: dict[str, Any] = {"verb": "tokens", "data": subject.data.model_dump(mode="json"), "row": wish.row}
+    if subject.seed is not None:
+        question["seed"] = subject.seed
     if subject.model is not None:
         question["model"] = subject.model.model_dump(mode="json")
     if subject.weights is not None and subject.data.syntax is not None:

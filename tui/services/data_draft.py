@@ -28,7 +28,10 @@ StepKind = Literal["source", "add_source", "filter", "add_filter", "tokens", "se
 DataKind = Literal["text", "instructions"]
 _SOURCES: Place = ("data", "sources")
 _FILTERS: Place = ("data", "filters")
-_TOKENS = ("tokenizer", "template", "syntax", "max_tokens", "pack", "attend_across_documents")
+_TOKENS = (
+    "tokenizer", "template", "code_tokens", "fill_in_the_middle", "syntax", "max_tokens", "pack",
+    "attend_across_documents",
+)  # fmt: skip
 
 
 _GREATEST_NUDGED = 1e15
@@ -156,15 +159,19 @@ def question_data(form: FormState, folder: Path) -> dict[str, Any]:
     return data
 
 
-def question_weights(form: FormState) -> dict[str, Any]:
-    """Return what tokens count in training, for a question about them; {} where the draft marks no source code.
+def question_training(form: FormState) -> dict[str, Any]:
+    """Return what a question about tokens needs besides the data section.
 
+    That is what marked tokens count in training, and the seed by which documents are cut in three.
     Raises: ConfigurationError where the draft does not hold.
     """
     config = resolve(form.draft)
-    if isinstance(config, PrepareConfig) or isinstance(config.data, PreparedData) or config.data.syntax is None:
-        return {}
-    return {"weights": config.loss.syntax_weights.model_dump(mode="json")}
+    values: dict[str, Any] = {}
+    if isinstance(config.data, TextData) and config.data.fill_in_the_middle is not None:
+        values["seed"] = config.seed
+    if not isinstance(config, PrepareConfig) and not isinstance(config.data, PreparedData) and config.data.syntax:
+        values["weights"] = config.loss.syntax_weights.model_dump(mode="json")
+    return values
 
 
 def source_key(item: object) -> str:

@@ -19,7 +19,7 @@ from tui.services.data_draft import (
     kind_of,
     placed_source,
     question_data,
-    question_weights,
+    question_training,
     source_key,
     take_kind,
 )
@@ -30,7 +30,7 @@ SAMPLE_ROWS = 1000
 PREVIEW_ROWS = 50
 _SOURCES: Place = ("data", "sources")
 _READING = ("kind", "sources", "format", "max_bad_rows")
-_TRYING = ("filters", "tokenizer", "template", "max_tokens", "accept")
+_TRYING = ("filters", "tokenizer", "template", "code_tokens", "max_tokens", "accept")
 
 
 class DataInquiry:
@@ -41,7 +41,7 @@ class DataInquiry:
         self._questions = questions
         self._asked: dict[str, Any] = {}
         self._keys: dict[str, int] = {}
-        self._weights: dict[str, Any] = {}
+        self._training: dict[str, Any] = {}
         self._is_new = False
 
     def begin(self, form: FormState, *, is_new: bool) -> None:
@@ -66,7 +66,7 @@ class DataInquiry:
         if self._is_new:
             return
         try:
-            data, weights = question_data(state.form, Path.cwd()), question_weights(state.form)
+            data, training = question_data(state.form, Path.cwd()), question_training(state.form)
         except ConfigurationError as error:
             state.is_stale = state.trial is not None
             if not state.form.problem_count:  # those stand beside their fields
@@ -74,10 +74,10 @@ class DataInquiry:
                 self._asked = {}  # all of it is asked again once the path is there
             return
         before, self._asked = self._asked, data
-        if before != data or weights != self._weights:
+        if before != data or training != self._training:
             self._forget("tokens")
             state.forget_tokens()
-        self._weights = weights
+        self._training = training
         if any(before.get(name) != data.get(name) for name in _READING):
             state.forget_sample()
             self._ask("preview", {"verb": "preview", "data": data, "start": 0, "rows": PREVIEW_ROWS})
@@ -109,7 +109,7 @@ class DataInquiry:
             start = len(state.preview)
             self._ask("preview", {"verb": "preview", "data": self._asked, "start": start, "rows": PREVIEW_ROWS})
         if state.view != "text" and state.row not in state.tokens and "tokens" not in state.refusals:
-            self._ask("tokens", {"verb": "tokens", "data": self._asked, "row": state.row, **self._weights})
+            self._ask("tokens", {"verb": "tokens", "data": self._asked, "row": state.row, **self._training})
 
     def _may_have_more(self) -> bool:
         total = self.state.preview_total

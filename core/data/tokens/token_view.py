@@ -19,7 +19,7 @@ from core.data.tokens.marking import marked_document
 from core.data.tokens.syntax import CLASSES
 from core.data.tokens.templates import TemplateName
 from core.data.tokens.token_text import token_text
-from core.data.tokens.tokenize import DocumentPart, TextTokenizer, encode_documents
+from core.data.tokens.tokenize import DocumentPart, TextTokenizer, encode_documents, encode_parts
 
 _NO_LIMIT = 2**30
 
@@ -107,15 +107,17 @@ def token_view(
     code_tokens: CodeTokens | None = None,
     place: str = "",
     syntax: SyntaxView | None = None,
+    parts: Sequence[DocumentPart] | None = None,
 ) -> TokenView:
     """Return the tokens of a text, or of a conversation laid by a template; a text has none.
 
+    `parts` are those of a text whose middle comes last.
     A conversation that cannot be used, or whose answer does not fit into `max_tokens`, says so in `faults`.
 
     Raises: DataError where the template is no template.
     """
     if isinstance(content, str):
-        return _text_view(content, tokenizer, place, syntax)
+        return _text_view(content, parts or [DocumentPart(content, 0)], tokenizer, place, syntax)
     assert template is not None, "a conversation needs a template"
     faults = Faults()
     by = None if syntax is None else syntax.syntax
@@ -140,13 +142,15 @@ def token_view(
     return replace(views[0], further=tuple(views[1:]))
 
 
-def _text_view(text: str, tokenizer: TextTokenizer, place: str, syntax: SyntaxView | None) -> TokenView:
+def _text_view(
+    text: str, parts: Sequence[DocumentPart], tokenizer: TextTokenizer, place: str, syntax: SyntaxView | None
+) -> TokenView:
     classes = None
     if syntax is None:
-        ids = next(iter(encode_documents(tokenizer, [text])))
+        ids = encode_parts(tokenizer, [parts])[0] if len(parts) > 1 else next(encode_documents(tokenizer, [text]))
     else:
         try:
-            found, classes = marked_document(tokenizer, text, [DocumentPart(text, 0)], syntax.language)
+            found, classes = marked_document(tokenizer, text, parts, syntax.language)
         except RowError as error:
             return TokenView(place, None, text, (), faults=(str(error),))
         ids = found.ids

@@ -147,3 +147,31 @@ def test_a_pair_of_answers_is_not_to_be_imitated(home: Home, data: dict[str, Any
     answer = _ask(home, {"data": data, "tokenizer": str(words)})
     assert (answer["type"], answer["exit_code"]) == ("error", 5)
     assert "preference" in answer["message"]
+
+
+def test_a_document_whose_middle_comes_last_is_shown_as_it_is_cut(home: Home, words: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("ask 1 2 3 4 5 6 7 8 9")
+    marks = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]
+    text = {"kind": "text", "sources": [{"kind": "files", "path": str(tmp_path / "a.txt")}],
+            "tokenizer": {"kind": "load", "path": str(words), "added_tokens": marks},
+            "fill_in_the_middle": {"rate": 1.0, "suffix_first_rate": 0.0}}  # fmt: skip
+    found = [_ask(home, {"data": text, "seed": seed}) for seed in (1, 1, 2)]
+    shown = [[token["text"] for token in answer["tokens"]] for answer in found]
+    for texts in shown:
+        assert [name for name in texts if name in marks] == marks
+        assert texts[0] == marks[0]
+    assert shown[0] == shown[1] != shown[2]
+    assert all(answer["text"].startswith("ask 1") for answer in found)
+
+
+def test_the_code_template_shows_its_tokens_also_with_a_tokenizer_that_only_stands_in(
+    home: Home, data: dict[str, Any], words: Path
+) -> None:
+    shutil.copytree(words, home.fetched["smollm2"])
+    tokenizer = {"kind": "train", "special_tokens": ["<|code|>", "<|/code|>"]}
+    found = _ask(home, {"data": {**data, "tokenizer": tokenizer, "template": "code"}, "row": 1})
+    assert (found["template"], found["stands_in"]) == ("code", True)
+    counted = [token["text"] for token in found["tokens"] if token["loss"]]
+    assert counted == ["<|code|>", "say", "1", "1", "<|/code|>", "<|endoftext|>"]
+    refused = _ask(home, {"data": {**data, "template": "code"}, "row": 1})
+    assert "data.code_tokens.code_begin: expected a special token" in refused["message"]

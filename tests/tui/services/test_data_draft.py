@@ -81,7 +81,9 @@ def test_a_step_has_the_fields_of_its_place_only(form: FormState) -> None:
     form.advanced = True
     assert len(slots_of(form, steps(form)[0])) > 8
     tokens, settings = slots_of(form, steps(form)[-2]), slots_of(form, steps(form)[-1])
-    assert {slot.path[1] for slot in tokens} == {"tokenizer", "syntax", "attend_across_documents"}
+    assert {slot.path[1] for slot in tokens} == {
+        "tokenizer", "fill_in_the_middle", "syntax", "attend_across_documents",
+    }  # fmt: skip
     assert "held_out_fraction" in {slot.path[1] for slot in settings}
     assert not {slot.path for slot in tokens} & {slot.path for slot in settings}
 
