@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from pydantic import Field, TypeAdapter
 
 from core.config.data import InstructionData, PreparableData, TextData
 from core.config.filters import NgramPerplexityFilter, PerplexityFilter
+from core.data.cleaning.differences import changed_lines
 from core.data.cleaning.plan import file_states
 from core.data.cleaning.report import DROPPED, read_report
 from core.data.cleaning.scoring import Scorer
 from core.data.cleaning.steps import text_of
-from core.data.cleaning.trial import Candidate, DroppedCandidate, Trials, take_sample
+from core.data.cleaning.trial import Candidate, ChangedCandidate, DroppedCandidate, Trials, take_sample
 from core.data.estimate import shares_of
 from core.data.filter_choice import check_filters
 from core.data.filters.language import identifier
@@ -31,6 +32,9 @@ from core.queries.model import Say
 from core.run.directory import Home, RunDirectory
 
 SHOWN_CHARACTERS = 4_000
+_CHANGED_LINES = 20
+_LINE_CHARACTERS = 1_000
+"""Of a document that was changed: so many lines that differ, so much of each."""
 _DATA: TypeAdapter[TextData | InstructionData] = TypeAdapter(PreparableData)
 _LANGUAGE_CHARACTERS = 2_000
 _EDGES = [0, *(step * 10**power for power in range(1, 10) for step in (1, 2, 5))]
@@ -40,10 +44,12 @@ _EDGES = [0, *(step * 10**power for power in range(1, 10) for step in (1, 2, 5))
 class FilterReportQuestion(DataQuestion):
     """What the filters of `data` do to a sample of it, or with `run`, the folder of a finished prepare run, did there.
 
-    `rule`: list the dropped documents of this rule only; `dropped`: list so many in all, about as many of each rule.
+    `rule`: list the documents that this rule dropped or changed only; `dropped`: list so many in all, about as many of
+    each rule; `changed`: so many of those that were changed, of a sample.
 
     Answer: documents, kept, filters (filter, settings, counts: input, kept, dropped and changed by rule; threshold),
-    dropped (filter, rule, value, source, place, characters, text); of a run sources besides; of a sample formats,
+    dropped (filter, rule, value, source, place, characters, text); of a run sources besides; of a sample changed
+    (filter, counts by rule, source, place, lines: before and after of each line that differs), formats,
     complete (whether it is all that there is), bad_rows, errors, lengths (edges, counts) of what is kept, languages of
     what came in, estimate of what stays of the whole (documents, tokens, bytes, exact, stands_in; null where nobody
     can say).
@@ -53,6 +59,7 @@ class FilterReportQuestion(DataQuestion):
     sample: int = Field(default=1_000, ge=1, le=100_000)
     rule: str | None = Field(default=None, min_length=1, max_length=255)
     dropped: int = Field(default=200, ge=0, le=10_000)
+    changed: int = Field(default=50, ge=0, le=10_000)
 
 
 def filter_report(question: FilterReportQuestion, say: Say, home: Home) -> dict[str, Any]:
@@ -97,9 +104,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "text": text, "characters": len(text)}
 
 
-def chosen(
-    rows: Iterable[dict[str, Any]], counts: dict[str, int], rule: str | None, most: int
-) -> list[dict[str, Any]]:
+def chosen(rows: Iterable[dict[str, Any]], counts: dict[str, int], rule: str | None, most: int) -> list[dict[str, Any]]:
     """Return at most `most` dropped rows, about as many of each rule, or those of one rule."""
     wanted = {rule} if rule is not None else set(counts)
     each = max(1, most // max(1, len(wanted)))
@@ -114,7 +119,9 @@ def chosen(
 
 def _check_rule(rule: str | None, counts: dict[str, int]) -> None:
     if rule is not None and rule not in counts:
-        raise UsageError(f"no document was dropped by a rule {rule!r}", hint=f"Rules: {', '.join(counts) or 'none'}.")
+        raise UsageError(
+            f"no document was dropped or changed by a rule {rule!r}", hint=f"Rules: {', '.join(counts) or 'none'}."
+        )
 
 
 def _of_sample(question: FilterReportQuestion, say: Say, home: Home) -> dict[str, Any]:
@@ -127,11 +134,13 @@ def _of_sample(question: FilterReportQuestion, say: Say, home: Home) -> dict[str
 
     report = trials.run(data.filters, heard)
     counts = dict(sum((Counter(one.counts.dropped) for one in report.filters), Counter[str]()))
-    _check_rule(question.rule, counts)
+    changes = sum((Counter(one.counts.changed) for one in report.filters), Counter[str]())
+    _check_rule(question.rule, {**counts, **changes})
     sample = trials.sample
     return {
         **report.as_json(),
         "dropped": chosen(map(_row, report.dropped), counts, question.rule, question.dropped),
+        "changed": _changed(report.changed, question.rule, question.changed),
         "formats": sample.formats,
         "complete": sample.is_all,
         "bad_rows": sum(tally.bad.total() for tally in sample.tallies),
@@ -146,6 +155,23 @@ def _row(dropped: DroppedCandidate) -> dict[str, Any]:
     text = text_of(dropped.candidate.value)
     return {"filter": dropped.filter, "rule": dropped.rule, "value": dropped.value, "source": dropped.candidate.source,
             "place": dropped.candidate.place, "characters": len(text), "text": text}  # fmt: skip
+
+
+def _changed(rows: Iterable[ChangedCandidate], rule: str | None, most: int) -> list[dict[str, Any]]:
+    wanted = [one for one in rows if rule is None or rule in one.counts]
+    each = max(1, most // max(1, len({one.filter for one in wanted})))
+    seen: Counter[int] = Counter()
+    found: list[dict[str, Any]] = []
+    for one in wanted:
+        seen[one.filter] += 1
+        if seen[one.filter] <= each and len(found) < most:
+            pairs = islice(changed_lines(text_of(one.candidate.value), text_of(one.after)), _CHANGED_LINES)
+            lines = [
+                {"before": before[:_LINE_CHARACTERS], "after": after[:_LINE_CHARACTERS]} for before, after in pairs
+            ]
+            found.append({"filter": one.filter, "counts": one.counts, "source": one.candidate.source,
+                          "place": one.candidate.place, "lines": lines})  # fmt: skip
+    return found
 
 
 def _states(data: TextData | InstructionData) -> str:

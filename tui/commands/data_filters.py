@@ -1,4 +1,4 @@
-"""`data filter-report`: what filters dropped, by rule, in a finished run or on a sample."""
+"""`data filter-report`: what filters dropped and changed, by rule, in a finished run or on a sample."""
 
 from __future__ import annotations
 
@@ -62,16 +62,19 @@ def filter_report(text: str, wanted: Wanted, context: Context, *, as_json: bool)
     wanted.check()
     run = _run(text, context)
     question, words = (_about_run(run, wanted), "") if run is not None else _about_sample(text, wanted, context)
-    of_rule = {"rule": wanted.rule, "dropped": wanted.rows} if wanted.rule is not None else {"dropped": 0}
-    asked = {"verb": "filter_report", **question, **of_rule}
+    most = {"dropped": wanted.rows, "changed": wanted.rows} if wanted.rule is not None else {"dropped": 0, "changed": 0}
+    asked = {"verb": "filter_report", **question, "rule": wanted.rule, **most}
     answer = ask(asked, context, seconds=_SECONDS, progress=_telling(context))
     del answer["type"]
     if wanted.rule is not None:
-        for row in answer["dropped"]:
-            lines = [json.dumps(row)] if as_json else _dropped_lines(row, context)
+        rows = [(row, _dropped_lines) for row in answer["dropped"]]
+        rows += [(row, _changed_lines) for row in answer.get("changed", ())]
+        for row, lines_of in rows:
+            lines = [json.dumps(row)] if as_json else lines_of(row, context)
             write(context, "".join(f"{line}\n" for line in lines))
     else:
         del answer["dropped"]
+        answer.pop("changed", None)
         lines = [json.dumps(answer)] if as_json else list(_lines(answer))
         write(context, "".join(f"{line}\n" for line in lines))
     _tell(answer, words, wanted, context)
@@ -148,8 +151,10 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"languages: {', '.join(shares)}"
     if guess := answer.get("estimate"):
         about = "" if guess["exact"] else "about "
-        yield f"what stays of the whole: {about}{count_text(guess['documents'])} documents, about " \
-              f"{count_text(guess['tokens'])} tokens, {size_words(guess['bytes'])} on disk"
+        yield (
+            f"what stays of the whole: {about}{count_text(guess['documents'])} documents, about "
+            f"{count_text(guess['tokens'])} tokens, {size_words(guess['bytes'])} on disk"
+        )
     if sources := answer.get("sources"):
         yield ""
         each = [
@@ -177,6 +182,17 @@ def _dropped_lines(row: dict[str, Any], context: Context) -> list[str]:
     return [bold, *(f"  {line}".rstrip() for line in lines[:_LINES]), *rest, ""]
 
 
+def _changed_lines(row: dict[str, Any], context: Context) -> list[str]:
+    head = shown(f"{', '.join(f'{rule} {count:,}' for rule, count in row['counts'].items())}  {row['place']}")
+    width = max(20, shutil.get_terminal_size().columns - 5)
+    lines = [f"\x1b[1m{head}\x1b[m" if context.colours else head]
+    for one in row["lines"]:
+        for mark, text in (("-", one["before"]), ("+", one["after"])):
+            parts = [line for part in safe_lines(text) for line in folded(part.text, width)]
+            lines += [f"  {mark if number == 0 else ' '} {part}".rstrip() for number, part in enumerate(parts)]
+    return [*lines, ""]
+
+
 def _tell(answer: dict[str, Any], words: str, wanted: Wanted, context: Context) -> None:
     for error in answer.get("errors", ())[:5]:
         context.say(f"! {shown(error)}")
@@ -188,6 +204,13 @@ def _tell(answer: dict[str, Any], words: str, wanted: Wanted, context: Context) 
         context.say(f"Tried on the first {answer['documents']:,} documents; duplicates of others are not found.")
     if wanted.rule is not None:
         count = sum(one["counts"]["dropped"].get(wanted.rule, 0) for one in answer["filters"])
-        context.say(f"{len(answer['dropped']):,} of {count:,} documents that {shown(wanted.rule)} dropped.")
-    elif answer["kept"] < answer["documents"]:
-        context.say("See what a rule dropped: --show RULE")
+        if count or not answer.get("changed"):
+            context.say(f"{len(answer['dropped']):,} of {count:,} documents that {shown(wanted.rule)} dropped.")
+        else:
+            changes = sum(one["counts"]["changed"].get(wanted.rule, 0) for one in answer["filters"])
+            words = f"{changes:,} times in the sample"
+            context.say(
+                f"{len(answer['changed']):,} documents in which {shown(wanted.rule)} changed something, {words}."
+            )
+    elif answer["kept"] < answer["documents"] or any(one["counts"]["changed"] for one in answer["filters"]):
+        context.say("See what a rule dropped or changed: --show RULE")

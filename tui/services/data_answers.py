@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from core.config.data import RowFormat
+from tui.services.data_changes import ChangedRow, changed_rows
 from tui.services.json_values import (
     Json,
     counts_of,
@@ -159,6 +160,7 @@ class Trial:
     is_all: bool = False
     bad_rows: int = 0
     errors: tuple[str, ...] = ()
+    changed: tuple[ChangedRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,7 @@ def trial_of(answer: Json) -> Trial:
         is_all=answer.get("complete") is True,
         bad_rows=whole_of(answer, "bad_rows") or 0,
         errors=tuple(map(error_words, list_of(answer, "errors"))),
+        changed=changed_rows(answer),
     )
 
 

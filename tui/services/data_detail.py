@@ -10,6 +10,7 @@ from core.config.fields import Slot
 from tui.forms.form_state import FormState
 from tui.forms.form_text import help_lines
 from tui.services.data_answers import DroppedRow, FilterCount, Inspection, Trial
+from tui.services.data_changes import change_lines
 from tui.services.data_draft import Step, inspect_topic, source_key
 from tui.services.data_histogram import bar_lines, histogram_lines
 from tui.services.data_state import DataState, Refusal, StepRow
@@ -165,13 +166,13 @@ def _filter_lines(state: DataState, step: Step, width: int) -> list[Line]:
 
 
 def filter_lines(trial: Trial, index: int, width: int) -> list[Line]:
-    """Return what a filter did: how much of what came in went on, its rules, and documents that it dropped."""
+    """Return what a filter did: how much of what came in went on, its rules, documents that it dropped or changed."""
     lines = _count_lines(trial.filters[index])
     examples = [one for one in trial.dropped if one.filter == index]
     if examples:
         lines += [line(), line(word("dropped, and why", "title"))]
         lines += [part for one in examples for part in _dropped_lines(one, width)]
-    return lines
+    return lines + change_lines(trial.changed, index, width)
 
 
 def _count_lines(found: FilterCount) -> list[Line]:

@@ -6,7 +6,7 @@ corpus sees the sample only, so duplicates of documents outside of it are not fo
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,6 +34,8 @@ from core.data.sources.reading import describe, documents, units_of
 from core.data.tally import Tally
 
 _STEPS_KEPT = 64
+_CHANGED_KEPT = 200
+"""Documents that a filter changed, kept to look at, of each filter."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,27 @@ class DroppedCandidate:
 
 
 @dataclass(frozen=True)
+class ChangedCandidate:
+    """A document of a sample that a filter changed: as it came in, as it went on, how often each rule changed it."""
+
+    filter: int
+    counts: dict[str, int]
+    candidate: Candidate
+    after: Value
+
+
+@dataclass(frozen=True)
 class TrialReport:
-    """What the filters did to a sample."""
+    """What the filters did to a sample; of those changed, the first of each filter."""
 
     documents: int
     kept: list[Candidate]
     filters: list[FilterReport]
     dropped: list[DroppedCandidate]
+    changed: list[ChangedCandidate]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts as JSON values; kept and dropped ones are counted, not listed."""
+        """Return the counts as JSON values; kept, dropped and changed ones are counted, not listed."""
         return {
             "documents": self.documents,
             "kept": len(self.kept),
@@ -139,6 +152,7 @@ class Trials:
         counts: dict[int, FilterCounts] = {}
         limits: dict[int, float] = {}
         dropped: list[DroppedCandidate] = []
+        changed: list[ChangedCandidate] = []
         for number, config in enumerate(filters):
             if heard is not None:
                 heard(number, len(filters))
@@ -159,14 +173,17 @@ class Trials:
                 else:
                     value, changes = verdict
                     found.change(changes)
+                    changed.append(ChangedCandidate(number, changes, candidate, value))
                     going_on.append(Candidate(candidate.source, candidate.place, value))
             found.kept = len(going_on)
             kept = going_on
+            changed = _first_of_each(changed)
         return TrialReport(
             documents=len(self.sample.candidates),
             kept=kept,
             filters=filter_reports(filters, counts, limits),
             dropped=dropped,
+            changed=changed,
         )
 
     def _judged(self, config: Filter, kept: list[Candidate]) -> list[StepResult]:
@@ -181,9 +198,7 @@ class Trials:
                 known[candidate.value] = step(candidate.value)
         return [known[candidate.value] for candidate in kept]
 
-    def _over_all(
-        self, config: CorpusFilter, kept: list[Candidate]
-    ) -> tuple[list[StepResult], float | None]:
+    def _over_all(self, config: CorpusFilter, kept: list[Candidate]) -> tuple[list[StepResult], float | None]:
         match config:
             case ExactDuplicatesFilter() | NearDuplicatesFilter():
                 return _duplicates(config, kept), None
@@ -214,9 +229,17 @@ class Trials:
         return verdicts, limit
 
 
-def _duplicates(
-    config: ExactDuplicatesFilter | NearDuplicatesFilter, kept: list[Candidate]
-) -> list[StepResult]:
+def _first_of_each(changed: list[ChangedCandidate]) -> list[ChangedCandidate]:
+    seen: Counter[int] = Counter()
+    kept = []
+    for one in changed:
+        seen[one.filter] += 1
+        if seen[one.filter] <= _CHANGED_KEPT:
+            kept.append(one)
+    return kept
+
+
+def _duplicates(config: ExactDuplicatesFilter | NearDuplicatesFilter, kept: list[Candidate]) -> list[StepResult]:
     """Return a verdict a document; groups hang together as in a preparation, and the first one of each stays."""
     keys_for, words = keys_of(config)
     assert keys_for is not None

@@ -37,7 +37,7 @@ _STATE = re.compile(
     rf",{GAP}(?:(?P<clear>{_STATES}|{_CLEAR})|(?P<other>{_OTHERWISE_USED}))\b(?!\.\w)(?P<zip>,?{GAP}{_ZIP})?"
 )
 _TOWN = re.compile(
-    rf"(?P<cue>\b(?:[Ii]n|[Ff]rom|[Oo]f|[Aa]t|[Nn]ear|[Tt]o|[Oo]utside) |\[ADDRESS\][ \t,]{{1,3}})?"
+    rf"(?P<cue>\b(?:[Ii]n|[Ff]rom|[Oo]f|[Aa]t|[Nn]ear|[Tt]o|[Oo]utside) )?"
     rf"(?<![\w'’-])(?P<town>(?:(?:St|Ft|Mt)\.{GAP})?{WORD}(?:{GAP}{WORD}){{0,2}})\Z"
 )
 _LONGEST_TOWN = 70
@@ -64,5 +64,6 @@ def _towns(text: str) -> Iterator[Identifier]:
         found = _TOWN.search(text[begin : state.start()])
         if found is None or not any(letter.islower() for letter in found["town"]):
             continue
-        if state["clear"] or state["zip"] or found["cue"]:
+        address = text[max(0, begin - len("[ADDRESS], ")) : begin].rstrip(" ,").endswith("[ADDRESS]")
+        if state["clear"] or state["zip"] or found["cue"] or address:
             yield Identifier(begin + found.start("town"), state.start(), "places", "[PLACE]")

@@ -206,9 +206,7 @@ def test_only_the_filter_that_moved_judges_again(
     assert (again["kept"], back["kept"]) == (3, 5)
 
 
-def test_the_whole_is_estimated_with_the_tokenizer_that_is_here(
-    home: Home, data: dict[str, Any], words: Path
-) -> None:
+def test_the_whole_is_estimated_with_the_tokenizer_that_is_here(home: Home, data: dict[str, Any], words: Path) -> None:
     own, trained, elsewhere = _ask(
         home,
         {"data": {**data, "tokenizer": {"kind": "load", "path": str(words)}}},
@@ -219,3 +217,28 @@ def test_the_whole_is_estimated_with_the_tokenizer_that_is_here(
     assert own["estimate"] == {"documents": 5, "tokens": 15, "bytes": 70, "exact": True, "stands_in": False}
     assert (trained["estimate"]["stands_in"], elsewhere["estimate"]["stands_in"]) == (True, True)
     assert trained["estimate"]["tokens"] == (40 + 50 + 60 + 70 + 80) / 4 + 5
+
+
+def test_what_was_changed_is_shown_before_and_after(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "notes.jsonl"
+    notes = ["Stable.\nSeen by Dr. Jones on 7/4/2008.", "Nothing here.", "MRN: 45-2231\nAged 64."]
+    path.write_text("".join(json.dumps({"text": note}) + "\n" for note in notes))
+    data = {"kind": "text", "sources": [{"kind": "json", "path": str(path)}], "tokenizer": {"kind": "train"},
+            "filters": [{"kind": "deidentify"}]}  # fmt: skip
+    both, one, none, wrong = _ask(
+        home,
+        {"data": data},
+        {"data": data, "rule": "numbers"},
+        {"data": data, "changed": 0},
+        {"data": data, "rule": "x"},
+    )
+    assert both["filters"][0]["counts"]["changed"] == {"dates": 1, "names": 1, "numbers": 1}
+    first, second = both["changed"]
+    assert first["lines"] == [
+        {"before": "Seen by Dr. Jones on 7/4/2008.", "after": "Seen by Dr. [NAME] on [DATE] 2008."}
+    ]
+    assert (first["filter"], first["counts"], first["place"]) == (0, {"dates": 1, "names": 1}, f"{path}:1")
+    assert one["changed"] == [second]
+    assert second["lines"] == [{"before": "MRN: 45-2231", "after": "MRN: [ID]"}]
+    assert none["changed"] == []
+    assert "numbers" in wrong["hint"]

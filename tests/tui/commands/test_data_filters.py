@@ -139,3 +139,20 @@ def test_a_run_before_its_end_is_exit_5_unless_a_preset_is_meant(run: str, rows:
 def test_neither_run_nor_preset_nor_path(piped: Context) -> None:
     with pytest.raises(UsageError, match="no preset"):
         filter_report("nothing", Wanted(), piped, as_json=False)
+
+
+def test_a_rule_that_masks_is_shown_line_by_line(rows: str, piped: Context) -> None:
+    Path(rows).write_text(json.dumps({"text": "Fine.\nDr. Jones\x1b[2J said so."}) + "\n")
+    Path("filters.yaml").write_text("filters: [{kind: deidentify}]\n")
+    filter_report(rows, Wanted(filters="filters.yaml"), piped, as_json=False)
+    assert "1 changed" in _printed(piped.output)
+    assert "--show RULE" in _printed(piped.words)
+    filter_report(rows, Wanted(filters="filters.yaml", rule="names"), piped, as_json=False)
+    *_, head, before, after, _ = _printed(piped.output).splitlines()
+    assert head.startswith("names 1  ")
+    assert before.startswith("  - Dr. Jones")
+    assert after.startswith("  + Dr. [NAME]")
+    assert "\x1b" not in _printed(piped.output)
+    assert "1 documents in which names changed something, 1 times in the sample" in _printed(piped.words)
+    filter_report(rows, Wanted(filters="filters.yaml", rule="names"), piped, as_json=True)
+    assert json.loads(_printed(piped.output).splitlines()[-1])["counts"] == {"names": 1}

@@ -7,7 +7,8 @@ from rich.cells import cell_len
 
 from core.config.drafts import set_value
 from core.config.yaml_text import Value
-from tui.services.data_answers import DroppedRow, FilterCount, Inspection, PreviewRow, Trial
+from tui.services.data_answers import DroppedRow, FilterCount, Inspection, PreviewRow, Trial, trial_of
+from tui.services.data_changes import around
 from tui.services.data_detail import detail_lines
 from tui.services.data_draft import Step, add, new_form, source_key
 from tui.services.data_sample import text_lines
@@ -61,3 +62,40 @@ def test_wide_characters_are_broken_by_their_cells_so_that_none_is_cut_off(words
     shown = text(text_lines(PreviewRow("a.txt:1", (("", words),)), 24))
     assert max(map(cell_len, shown)) <= 24
     assert "".join(line.removeprefix("│ ") for line in shown).replace(" ", "") == words.replace(" ", "")
+
+
+def test_what_a_filter_masked_is_shown_before_and_after() -> None:
+    form = new_form("a.txt")
+    add(form, Step("add_filter"), {"kind": "deidentify"})
+    long = "The patient was well. " * 20
+    answer = {
+        "documents": 3, "kept": 3, "complete": True,
+        "filters": [{"filter": "deidentify", "counts": {"input": 3, "kept": 3, "changed": {"names": 2}}}],
+        "changed": [{"filter": 0, "counts": {"names": 2}, "source": 0, "place": "/a/notes.csv:7",
+                     "lines": [{"before": f"{long}Dr. Jones\x1b[2J", "after": f"{long}Dr. [NAME]\x1b[2J"}]}],
+    }  # fmt: skip
+    state = DataState(form=form, trial=trial_of(answer))
+    shown = text(detail_lines(state, StepRow(Step("filter", 0, ("data", "filters", 0))), 90))
+    assert "2 changed" in shown
+    begin = shown.index("changed, before and after")
+    assert shown[begin + 1 : begin + 3] == ["~ names 2", "  notes.csv:7"]
+    before, after = shown[begin + 3], shown[begin + 4]
+    assert before.startswith("- … ")
+    assert "Dr. Jones" in before
+    assert after.startswith("+ … ")
+    assert "Dr. [NAME]" in after
+    assert not any("\x1b" in one for one in shown)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("a", "b", ("a", "b")),
+        ("x" * 100 + "a", "x" * 100 + "b", ("… " + "x" * 60 + "a", "… " + "x" * 60 + "b")),
+        ("a" + "x" * 100, "b" + "x" * 100, ("a" + "x" * 60 + " …", "b" + "x" * 60 + " …")),
+        ("aaa", "aa", ("aaa", "aa")),
+        ("", "new", ("", "new")),
+    ],
+)
+def test_a_long_line_is_shown_around_what_differs(before: str, after: str, shown: tuple[str, str]) -> None:
+    assert around(before, after) == shown
