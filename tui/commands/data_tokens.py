@@ -116,7 +116,8 @@ def _example_lines(example: dict[str, Any], width: int, context: Context) -> Ite
         f"  {counted} the loss counts it, {masked} it does not, {opening}special token{closing}"
     )
     times = "×" if context.unicode else "x"
-    classes = "; ".join(legend(((one.get("class"), one.get("weight")) for one in example["tokens"]), times))
+    marks = ((one.get("class"), one.get("weight"), bool(one["loss"])) for one in example["tokens"])
+    classes = "; ".join(legend(marks, times))
     yield from (f"{_INDENT}{line}" for line in folded(classes, max(20, width - 3)) if classes)
     yield from _token_lines(example["tokens"], width, context)
     if "tokens_in_all" in example:

@@ -71,7 +71,7 @@ def template_lines(row: TokenRow, width: int) -> list[Line]:
 def token_lines(row: TokenRow, width: int, *, only_counted: bool = False) -> list[Line]:
     """Return every token with its text in lines of at most `width` cells, or only those that the loss counts."""
     lines = [piece for fault in row.faults for piece in wrapped(safe(f"! {fault}"), width, "bad")]
-    if classes := legend(((token.syntax, token.weight) for token in row.tokens), "×"):
+    if classes := legend(((token.syntax, token.weight, token.is_counted) for token in row.tokens), "×"):
         lines += wrapped(safe("; ".join(classes)), width, "muted")
     for is_counted, run in groupby(row.tokens[:_MOST_TOKENS], key=lambda token: token.is_counted):
         if is_counted or not only_counted:

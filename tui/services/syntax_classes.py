@@ -15,16 +15,17 @@ def letter_mark(name: str | None) -> str:
     return f"/{LETTERS[name]}" if name in LETTERS else ""
 
 
-def legend(tokens: Iterable[tuple[str | None, float | None]], times: str) -> list[str]:
-    """Return each class that is there as `/k keyword ×2, 13 tokens`, by (class, weight) of every token.
+def legend(tokens: Iterable[tuple[str | None, float | None, bool]], times: str) -> list[str]:
+    """Return each class that is there as `/k keyword ×2, 13 tokens`, by class and weight of every token.
 
-    `times` is the sign before a weight. Without classes there is no legend.
+    The third value is whether the loss counts the token: so many tokens are named. `times` is the sign before a
+    weight. Without classes there is no legend.
     """
     counts: dict[str, int] = {}
     weights: dict[str, float] = {}
-    for name, weight in tokens:
+    for name, weight, is_counted in tokens:
         if name is not None:
-            counts[name] = counts.get(name, 0) + 1
+            counts[name] = counts.get(name, 0) + is_counted
             if weight is not None:
                 weights[name] = weight
     named = [name for name in (*LETTERS, "other") if name in counts]

@@ -23,6 +23,21 @@ data:
   tokenizer: {kind: load, path: words}
   template: chat
 """
+TRAINING = """\
+phase: sft
+about: {title: mine}
+model: {kind: scratch, layers: 1, hidden_size: 16, heads: 2}
+data:
+  kind: instructions
+  sources: [{kind: json, path: rows.jsonl}]
+  tokenizer: {kind: load, path: words}
+  template: chat
+  max_tokens: 64
+  syntax: python
+loss: {syntax_weights: {keyword: 2, name: 0}}
+schedule: {kind: constant, peak_learning_rate: 0.001, steps: 1}
+batch: {size: 1, micro_size: 1, sequence_length: 64}
+"""
 CHAT = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -77,6 +92,21 @@ def test_tokens_as_json(here: Path, piped: Context) -> None:
     assert "type" not in answer
 
 
+def test_classes_and_weights_of_a_training(here: Path, piped: Context) -> None:
+    (here / "mine.yaml").write_text(TRAINING)
+    (here / "rows.jsonl").write_text(json.dumps({"prompt": "one", "completion": "if x"}) + "\n")
+    tokens("mine.yaml", Tokens(), piped, as_json=False)
+    text = _printed(piped.output)
+    words = " ".join(text.split())
+    assert "/k keyword ×2, 2 tokens; /n name ×0, 0 tokens; /w whitespace ×1, 1 token; other ×1, 1 token" in words
+    assert text.endswith("  █ i/k▏f/k▏ /w▏\n  ░ x/n▏\n  █ ⟪<|im_end|>⟫▏\n")
+    tokens("mine.yaml", Tokens(), piped, as_json=True)
+    answer = json.loads(_printed(piped.output).splitlines()[-1])
+    assert [(one["class"], one["weight"], one["loss"]) for one in answer["tokens"][-5:]] == [
+        ("keyword", 2, True), ("keyword", 2, True), ("whitespace", 1, True), ("name", 0, False), ("other", 1, True),
+    ]  # fmt: skip
+
+
 def test_an_error_of_the_helper_keeps_its_exit_code(here: Path, piped: Context) -> None:
     with pytest.raises(QueryError, match="there is no row 7") as caught:
         tokens("mine.yaml", Tokens(row=7), piped, as_json=False)
@@ -84,9 +114,7 @@ def test_an_error_of_the_helper_keeps_its_exit_code(here: Path, piped: Context) 
     assert _printed(piped.output) == ""
 
 
-@pytest.mark.parametrize(
-    "wish", [Tokens(row=-1), Tokens(template="x"), Tokens(max_tokens=0), Tokens(tokenizer="")]
-)
+@pytest.mark.parametrize("wish", [Tokens(row=-1), Tokens(template="x"), Tokens(max_tokens=0), Tokens(tokenizer="")])
 def test_what_cannot_be_meant(wish: Tokens, here: Path, piped: Context) -> None:
     with pytest.raises(UsageError):
         tokens("mine.yaml", wish, piped, as_json=False)
@@ -137,9 +165,7 @@ def test_marks_are_there_without_colour_and_lines_fit(
     assert "smollm2 stands in" in _printed(plain.words)
 
 
-def test_paths_are_absolute_and_names_stay_names(
-    asked: list[Mapping[str, Any]], here: Path, piped: Context
-) -> None:
+def test_paths_are_absolute_and_names_stay_names(asked: list[Mapping[str, Any]], here: Path, piped: Context) -> None:
     tokens("mine.yaml", Tokens(tokenizer="words"), piped, as_json=True)
     tokens("mine.yaml", Tokens(tokenizer="smollm2"), piped, as_json=True)
     assert [question["tokenizer"] for question in asked] == [str(here / "words"), "smollm2"]

@@ -78,6 +78,19 @@ def test_marks_of_instructions_come_back(written: Callable[..., Path]) -> None:
     assert shards.supervised_tokens == 5
 
 
+@pytest.mark.parametrize("marks", [("syntax",), ("supervised", "syntax")])
+def test_classes_come_back_over_shards(written: Callable[..., Path], marks: tuple[Mark, ...]) -> None:
+    shards = TokenShards(written(marks=marks), "train")
+    flat = [token % 8 for document in DOCUMENTS for token in document]
+    for start in range(16):
+        for stop in range(start, 16):
+            assert shards.classes(start, stop).tolist() == flat[start:stop]
+    assert shards.classes(0, 3).dtype == np.uint8
+    assert (shards.document(0)[1] is None) == ("supervised" not in marks)
+    with pytest.raises(IndexError):
+        shards.classes(0, 16)
+
+
 def test_an_empty_split_has_no_documents(written: Callable[..., Path]) -> None:
     shards = TokenShards(written(), "held_out")
     assert (shards.documents, shards.tokens, shards.lengths.tolist()) == (0, 0, [])

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from core.config.loss import SyntaxWeights
 from core.data.formats import Conversation, Turn
-from core.data.tokens.token_view import TokenView, token_view
+from core.data.tally import RowError
+from core.data.tokens import marking
+from core.data.tokens.token_view import SyntaxView, TokenView, token_view
 from core.data.tokens.tokenizer_files import load_tokenizer
 
 SINGLE = Conversation((Turn("user", "What is two?"), Turn("assistant", "Four, 日ü 😀.")))
@@ -53,6 +56,43 @@ def test_bytes_beside_whole_characters(byte_level: Callable[..., Path]) -> None:
     tokenizer = load_tokenizer(byte_level())
     texts = {token.text for token in token_view("日本語 Zwölf", tokenizer, None).tokens}
     assert not any("\ufffd" in text or "Ġ" in text or "Ã" in text for text in texts)
+
+
+def test_classes_and_weights_of_a_document(byte_level: Callable[..., Path]) -> None:
+    by = SyntaxView("auto", "Python", SyntaxWeights(keyword=2, name=0))
+    view = token_view("if x:", load_tokenizer(byte_level()), None, syntax=by)
+    shown = [(token.text, token.syntax, token.weight, token.supervised) for token in view.tokens]
+    assert shown[-5:] == [
+        ("f", "keyword", 2, True), (" ", "whitespace", 1, True), ("x", "name", 0, False), (":", "operator", 1, True),
+        ("<|endoftext|>", "other", 1, True),
+    ]  # fmt: skip
+    assert view.as_json()["tokens"][-2] == {
+        "id": view.tokens[-2].id, "text": ":", "loss": True, "special": False, "class": "operator", "weight": 1.0,
+    }  # fmt: skip
+    assert view.as_json()["counts"]["loss"] == view.supervised == len(view.tokens) - 2
+
+
+def test_classes_of_an_answer_without_weights(byte_level: Callable[..., Path], chatml: str) -> None:
+    row = Conversation((Turn("user", "if"), Turn("assistant", "```py\nif\n```")))
+    view = token_view(row, load_tokenizer(byte_level(chatml)), "chat", syntax=SyntaxView("auto"))
+    assert "".join(token.text for token in view.tokens if token.syntax == "keyword") == "if"
+    assert {token.weight for token in view.tokens} == {None}
+    assert "weight" not in view.as_json()["tokens"][0]
+    plain = token_view(row, load_tokenizer(byte_level(chatml)), "chat")
+    assert {token.syntax for token in plain.tokens} == {None}
+    assert set(plain.as_json()["tokens"][0]) == {"id", "text", "loss", "special"}
+    assert [token.id for token in plain.tokens] == [token.id for token in view.tokens]
+
+
+def test_a_lexer_that_fails_is_a_fault_of_the_row(
+    byte_level: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(text: str, language: str) -> None:
+        raise RowError("syntax", "expected text that it can read")
+
+    monkeypatch.setattr(marking, "code_classes", fail)
+    view = token_view("if", load_tokenizer(byte_level()), None, syntax=SyntaxView("python", "Python"))
+    assert (view.tokens, view.faults) == ((), ("expected text that it can read",))
 
 
 @pytest.mark.parametrize(
