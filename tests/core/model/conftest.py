@@ -13,6 +13,7 @@ from core.config.model import ScratchModel
 from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.fetch import fetch_smollm2
 from core.model.load import Vocabulary, build_model
+from core.model.save import save_model
 from core.run.directory import Home
 
 VOCABULARY = 96
@@ -57,3 +58,24 @@ def smollm2() -> tuple[Home, Path]:
     """The real model, fetched once into the tests' own cache; offline on a fresh machine this fails, and says so."""
     home = Home(Path.home() / ".cache" / "footplate-tests")
     return home, fetch_smollm2(home)
+
+
+@pytest.fixture
+def empty_tokenizer(tmp_path: Path) -> Path:
+    """A folder with a file where a tokenizer has one; only copied, never read."""
+    folder = tmp_path / "empty-tokenizer"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def base(build: Callable[..., Any], empty_tokenizer: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write a tiny model and return its folder."""
+
+    def write(architecture: str = "llama", **numbers: Any) -> Path:
+        folder = tmp_path / f"base-{architecture}-{len(list(tmp_path.iterdir()))}"
+        save_model(build(architecture, **{"hidden_size": 64, **numbers}), empty_tokenizer, folder)
+        return folder
+
+    return write
