@@ -138,3 +138,11 @@ def disk_errno(error: BaseException) -> int | None:
         said = re.search(r"\(os error (\d+)\)", str(error))
         number = int(said.group(1)) if said else None
     return number if number in _DISK_ERRORS else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the device or the machine has no memory left."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    words = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch, its CPU allocator and cuBLAS say it
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

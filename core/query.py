@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from core.errors import ExitCode, FootplateError, UsageError
-from core.queries import data, filter_report, model, tokens
+from core.queries import data, filter_report, measure, model, tokens
 from core.queries.model import Say
 from core.queries.question import LONGEST_LINE
 from core.run.directory import Home, home_from
 
-_VERBS = ("sample", "fetch", "doctor", "inspect", "preview", "filter_report", "tokens")
+_VERBS = ("sample", "fetch", "doctor", "inspect", "preview", "filter_report", "tokens", "measure")
 
 
 def main() -> int:
@@ -29,6 +29,7 @@ def main() -> int:
     # Libraries print as they like: standard output is ours alone, theirs goes where the words go.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as a run's worker has it: cuBLAS repeats its sums
     serve(sys.stdin.buffer, answers, home_from(os.environ))
     return 0
 
@@ -83,6 +84,8 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
             return filter_report.filter_report(filter_report.FilterReportQuestion.of(question), say, home)
         case "tokens":
             return tokens.tokens(tokens.TokensQuestion.of(question), home)
+        case "measure":
+            return measure.measure(measure.MeasureQuestion.of(question), say, home)
         case _:
             raise UsageError(f"{verb!r} is no verb", hint=f"Ask for {', '.join(_VERBS)}.")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import os
 import sys
 import traceback
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import assert_never
 
 from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
-from core.errors import ExitCode, FootplateError, OutOfMemoryError, StorageError, disk_errno
+from core.errors import ExitCode, FootplateError, OutOfMemoryError, StorageError, disk_errno, is_out_of_memory
 from core.run import faults
 from core.run.directory import RunDirectory
 from core.run.event_log import EventWriter
@@ -104,19 +103,12 @@ def _told(error: Exception, log: Path) -> FootplateError:
 def _as_footplate_error(error: Exception) -> FootplateError | None:
     if isinstance(error, FootplateError):
         return error
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return OutOfMemoryError(f"no memory left: {_memory_words()}{_first_line(error)}", hint=MEMORY_HINT)
     if disk_errno(error) is not None:
         where = getattr(error, "filename", None) or "a file of the run"
         return StorageError(f"{where}: {_first_line(error)}", hint="Free some space, then resume the run.")
     return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return True
-    words = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch, its CPU allocator and cuBLAS say it
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _first_line(error: Exception) -> str:

@@ -166,6 +166,12 @@ def _add_presets(command: _Command) -> None:
     check.add_argument("preset", metavar="PRESET", help="a preset's name or a YAML file")
     _add_set(check)
     _add_json(check)
+    example = "example:\n  footplate measure sft-lora-smollm2 --set batch.micro_size=2"
+    measure = command("measure", "measure what full, LoRA and QLoRA cost for a preset on this machine", example)
+    measure.add_argument("preset", metavar="PRESET", help="a preset's name or a YAML file")
+    _add_set(measure)
+    measure.add_argument("--steps", type=int, default=3, metavar="N", help="steps to time, after a first one")
+    _add_json(measure)
     _add_json(command("presets", "list the presets"))
     command("schema", "print the JSON Schema of presets")
 
@@ -214,7 +220,7 @@ def _answer(asked: argparse.Namespace, context: Context) -> int:
             return console(context, attach=None)
         case "run" | "resume" | "attach":
             return _answer_watching(asked, context)
-        case "check" | "presets" | "schema":
+        case "check" | "measure" | "presets" | "schema":
             return _answer_presets(asked, context)
         case "runs" | "logs" | "stop" | "checkpoint":
             return _answer_runs(asked, context)
@@ -242,6 +248,10 @@ def _answer_presets(asked: argparse.Namespace, context: Context) -> int:
     match asked.command:
         case "check":
             return presets.check(asked.preset, tuple(asked.set), context, as_json=asked.json)
+        case "measure":
+            from tui.commands.measure import measure
+
+            return measure(asked.preset, tuple(asked.set), context, steps=asked.steps, as_json=asked.json)
         case "presets":
             return presets.presets(context, as_json=asked.json)
     return presets.schema(context)

@@ -18,7 +18,7 @@ from tui.forms.form_state import FormState
 from tui.forms.form_text import change_lines, help_lines, row_lines
 from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.dialogs import ConfirmDialog
-from tui.screens.form_actions import choose_value, counted, launch_form, save_form
+from tui.screens.form_actions import choose_value, counted, launch_form, measure_form, save_form
 from tui.services.safe_text import safe
 from tui.services.styled import line, word
 from tui.widgets.key_line import Hint, KeyLine
@@ -44,6 +44,7 @@ class FormScreen(Screen[None]):
         Binding("f3", "presets", "presets", id="form.presets", tooltip="Choose another preset"),
         Binding("f4", "save", "save as", id="form.save", tooltip="Save what differs from the defaults as your preset"),
         Binding("f5", "launch", "start", id="form.launch", tooltip="Check everything and start a run"),
+        Binding("f6", "measure", "measure", id="form.measure", tooltip="Measure what full, LoRA and QLoRA cost here"),
         Binding("space", "edit", "edit", show=False, id="form.edit", tooltip="Edit the field, or take its next choice"),
         Binding("u", "reset", "undo", id="form.reset", tooltip="Give the field the preset's value back"),
         Binding("D", "differences", "changes", id="form.differences", tooltip="Show what differs from the preset"),
@@ -78,8 +79,9 @@ class FormScreen(Screen[None]):
         hints = [
             Hint("⏎", "edit", "screen.edit"), Hint("F2", "advanced", "screen.advanced"),
             Hint("F3", "presets", "screen.presets"), Hint("F4", "save as", "screen.save"),
-            Hint("F5", "start", "screen.launch"), Hint("u", "undo", "screen.reset"),
-            Hint("D", "changes", "screen.differences"), Hint("!", "next problem", "screen.problem"),
+            Hint("F5", "start", "screen.launch"), Hint("F6", "measure", "screen.measure"),
+            Hint("u", "undo", "screen.reset"), Hint("D", "changes", "screen.differences"),
+            Hint("!", "next problem", "screen.problem"),
         ]  # fmt: skip
         self.query_one(KeyLine).show_hints([hints, PLACE_HINTS])
         self._show_form(cursor=0)
@@ -236,6 +238,11 @@ class FormScreen(Screen[None]):
             self._show_form()
             self.action_problem()
         return count > 0
+
+    def action_measure(self) -> None:
+        """Measure what the kinds of training cost for this form on this machine."""
+        if not self._refused("measured"):
+            measure_form(self.console_app, self._form)
 
     @work
     async def action_launch(self) -> None:

@@ -11,6 +11,8 @@ from core.run.directory import check_run_name
 from core.run.runs import next_name
 from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
+from tui.screens.measure import STEPS, MeasureScreen
+from tui.services.measuring import questions
 from tui.services.safe_text import SafeText, safe
 
 if TYPE_CHECKING:
@@ -68,6 +70,16 @@ async def launch_form(app: FootplateApp, form: FormState, summary: Sequence[Safe
     name = await app.push_screen_wait(TextDialog(safe("Start a run"), text, value=safe(suggested), limit=64))
     if name:
         app.create_and_start(name.strip(), form.name, config)
+
+
+def measure_form(app: FootplateApp, form: FormState) -> None:
+    """Show what full, LoRA and QLoRA cost for the form, as it is measured."""
+    try:
+        asked = questions(form.draft, (), app.home, steps=STEPS)
+    except FootplateError as error:
+        app.tell(safe(str(error)), "error")
+        return
+    app.push_screen(MeasureScreen(asked))
 
 
 def counted(count: int, what: str) -> str:
