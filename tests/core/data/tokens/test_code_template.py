@@ -61,6 +61,10 @@ def test_it_is_the_alpaca_template_with_code_tokens(folder: Path) -> None:
         "### Instruction:\nAdd two numbers.\n\n### Input:\n<|code|>def add(a, b):<|/code|>\n\n### Response:\n"
         f"<|code|>{CODE}<|/code|><|endoftext|>"
     )
+    # An independent road: all of the text at once.
+    tokenizer = load_tokenizer(folder)
+    whole = tokenizer.backend.decode(example.ids.tolist(), skip_special_tokens=False)
+    assert tokenizer.encode([whole], control=True, continued=False) == [example.ids.tolist()]
     example = encoded(folder, asked("a", Turn("user", "Say a.", input=" \n")), CodeTokens())
     assert read(folder, example.ids.tolist()) == (
         "### Instruction:\nSay a.\n\n### Response:\n<|code|>a<|/code|><|endoftext|>"

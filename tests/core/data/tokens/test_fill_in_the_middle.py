@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,8 +109,8 @@ def test_tokens_of_the_parts_are_the_text_again_and_its_own_tokens_stay_text(
         add_tokens(folder, [PREFIX, SUFFIX, MIDDLE])
         tokenizer = load_tokenizer(folder)
         numbers = {name: tokenizer.backend.token_to_id(name) for name in (PREFIX, SUFFIX, MIDDLE)}
-        for config in (PREFIX_FIRST, SUFFIX_FIRST):
-            parts = document_parts(text, config, seed=1)
+        for config, seed in itertools.product((PREFIX_FIRST, SUFFIX_FIRST), range(8)):  # some do not cut the token
+            parts = document_parts(text, config, seed=seed)
             (ids,) = encode_parts(tokenizer, [parts])
             control = [number for number in ids if number in numbers.values()]
             order = [numbers[part.text] for part in parts if part.start is None]
@@ -117,7 +118,9 @@ def test_tokens_of_the_parts_are_the_text_again_and_its_own_tokens_stay_text(
             assert ids[-1] == tokenizer.end_token_id
             assert list(ids[: len(tokenizer.prefix_ids)]) == list(tokenizer.prefix_ids)
             words = "".join(part.text for part in parts if part.start is not None)
-            assert tokenizer.backend.decode(ids.tolist(), skip_special_tokens=True) == words
+            decoded = tokenizer.backend.decode(ids.tolist(), skip_special_tokens=True)
+            # The decoder of a tokenizer with metaspaces takes a space away at the start.
+            assert decoded.removeprefix(" ") == words.removeprefix(" ")
 
 
 def _data(folder: Path, text: str, **fields: object) -> TextData:
