@@ -314,3 +314,9 @@ def test_a_run_with_paged_eight_bit_states_goes_on_exactly_and_says_what_is_not_
     assert [words for words in said if "optimizer.paged" in words]
     facts = next(event.facts for event in events(whole) if isinstance(event, Started))
     assert facts["optimizer"] == "AdamW (bitsandbytes), states in 8 bits"
+
+
+@pytest.mark.parametrize(("states", "paged"), KINDS)
+def test_states_are_paged_where_that_is_asked_for(states: str, paged: bool) -> None:
+    """Only on a GPU does the library page them; here it must at least have been told."""
+    assert getattr(build_optimizer(tiny_model(), section(states, paged=paged)), "is_paged", False) is paged
