@@ -161,7 +161,8 @@ def trace(run: RunDirectory) -> Trace:
     columns = [reader.columns(name) for name in names]
     steps = columns[0][0]
     rows = tuple(zip(steps.tolist(), *(values.tolist() for _, values in columns), strict=True))
-    return Trace(_digest(run.model / "model.safetensors"), "\n".join(state), rows, _happened(run))
+    (weights,) = run.model.glob("*.safetensors")  # the whole model, or the adapter
+    return Trace(_digest(weights), "\n".join(state), rows, _happened(run))
 
 
 def _happened(run: RunDirectory) -> tuple[str, ...]:
