@@ -78,6 +78,8 @@ class SplitRecord(_Record):
     supervised_tokens: int
     """Tokens that the loss counts; every one but the first of a document for text."""
     shards: list[ShardRecord]
+    classes: dict[str, int] = Field(default={}, exclude_if=lambda classes: not classes)
+    """Tokens of each class of source code, where they are marked."""
     groups: list[GroupRecord] = Field(default=[], exclude_if=lambda groups: not groups)
     """Of the held-out split: which documents are whose, in the order in which sources name the groups."""
 
@@ -140,6 +142,13 @@ class Manifest(_Record):
     """Rows that did not become documents, by reason."""
     tokenizer: list[FileRecord]
     splits: dict[Split, SplitRecord]
+
+    @property
+    def marked_share(self) -> float | None:
+        """Share of the training tokens that the loss counts which are source code; None where nothing is marked."""
+        classes = self.train.classes
+        marked = sum(classes.values()) - classes.get("other", 0)
+        return None if self.syntax is None else marked / max(1, self.train.supervised_tokens)
 
     @property
     def train(self) -> SplitRecord:

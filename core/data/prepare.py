@@ -31,7 +31,7 @@ from core.data.manifest import (
 )
 from core.data.progress import PreparationStopped, ProgressCallback, Work, silent
 from core.data.source_records import dropped_rows, source_records
-from core.data.splits import check_splits
+from core.data.splits import check_marks, check_splits
 from core.data.tally import check_shares
 from core.data.tokenizer_training import train_on_split
 from core.data.tokens.added_tokens import add_tokens, check_special
@@ -132,6 +132,7 @@ class _Preparation:
         splits = assembly.write()
         check_splits({split: record.documents for split, record in splits.items()}, self._data.held_out_fraction)
         manifest = self._manifest(tokenizer, template, cleaned, assembly, splits)
+        check_marks(manifest)
         write_dropped(cleaned, self._folder)
         (self._folder / REPORT).write_text(cleaned.report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_whole(self._folder / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")
@@ -139,6 +140,8 @@ class _Preparation:
         (self._folder / _ENCODING_KEY).unlink()
         train, held_out = manifest.train, manifest.held_out
         note = f"{train.tokens} tokens to train on, {held_out.tokens} held out"
+        if (share := manifest.marked_share) is not None:
+            note += f", {share:.1%} of what the loss counts is source code"
         self._work.stage_ends("writing", train.documents + held_out.documents, "documents", note)
         return manifest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from core.data.manifest import Split
+from core.data.manifest import Manifest, Split
 from core.errors import DataError
 
 
@@ -25,3 +25,12 @@ def check_splits(documents: dict[Split, int], fraction: float) -> None:
                 hint="Begin anew with more documents, smaller ones (document: line or paragraph), looser filters, or "
                 "another held_out_fraction; 0 holds nothing out.",
             )
+
+
+def check_marks(manifest: Manifest) -> None:
+    """Raise DataError where data.syntax is set and no token of the training split is source code."""
+    if manifest.marked_share == 0:
+        raise DataError(
+            f"data.syntax: expected source code in what the loss counts, found none with {manifest.syntax}",
+            hint="Name the language, such as data.syntax: python, or leave data.syntax out.",
+        )

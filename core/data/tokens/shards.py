@@ -31,6 +31,7 @@ from core.data.manifest import (
     read_manifest,
 )
 from core.data.progress import PreparationStopped
+from core.data.tokens.syntax import CLASSES
 from core.errors import DataError
 
 SHARD_TOKENS = 2**28
@@ -60,6 +61,7 @@ class ShardWriter:
         self._files: dict[str, _HashedFile] = {}
         self._offsets = [0]
         self._supervised_tokens = 0
+        self._classes = np.zeros(len(CLASSES), dtype=np.int64)
 
     def add(
         self,
@@ -83,6 +85,8 @@ class ShardWriter:
         self._file("tokens").write(ids.astype(self._type).tobytes())
         for name, values in marks.items():
             self._file(name).write(values.tobytes())
+        if classes is not None:
+            self._classes += np.bincount(classes, minlength=len(CLASSES))
         self._supervised_tokens += len(ids) - 1 if supervised is None else int(supervised.sum())
         self._offsets.append(self._offsets[-1] + len(ids))
 
@@ -95,6 +99,7 @@ class ShardWriter:
             tokens=sum(shard.tokens for shard in self._shards),
             supervised_tokens=self._supervised_tokens,
             shards=self._shards,
+            classes={name: int(count) for name, count in zip(CLASSES, self._classes, strict=True) if count},
         )
 
     def abandon(self) -> None:

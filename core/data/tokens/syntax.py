@@ -86,7 +86,7 @@ def token_classes(characters: Classes, spans: NDArray[np.int64], is_space: NDArr
     if not len(spans) or not len(characters) or (characters == _OUTSIDE).all():
         return result
     begin, end = spans[:, 0], spans[:, 1]
-    kinds = np.array([kind for kind in np.unique(characters) if kind != _WHITESPACE], dtype=np.uint8)
+    kinds = np.array([kind for kind in np.flatnonzero(np.bincount(characters)) if kind != _WHITESPACE], dtype=np.uint8)
     counts = np.zeros((len(kinds), len(spans)), dtype=np.int64)
     for row, kind in enumerate(kinds):
         before = np.concatenate(([0], np.cumsum(characters == kind)))

@@ -96,6 +96,33 @@ def test_answers_are_marked_beside_what_the_loss_counts(tmp_path: Path) -> None:
     assert {"keyword", "name", "operator", "other", "whitespace"} <= {CLASSES[number] for number in classes}
 
 
+def test_how_much_is_source_code_is_told(code: Path, tmp_path: Path) -> None:
+    words: list[str] = []
+
+    def hear(stage: str, done: float, total: float | None, unit: str, note: str = "") -> None:
+        words.append(note)
+
+    made = make(text_data({"kind": "files", "path": str(code)}, syntax="auto"), tmp_path / "data", progress=hear)
+    shards = TokenShards(made.folder, "train")
+    classes = shards.classes(0, shards.tokens)
+    counts = {name: int((classes == number).sum()) for number, name in enumerate(CLASSES)}
+    assert made.manifest.train.classes == {name: count for name, count in counts.items() if count}
+    share = made.manifest.marked_share
+    assert share == (shards.tokens - counts["other"]) / shards.supervised_tokens
+    assert 0.3 < share < 0.9
+    assert words[-1].endswith(f", {share:.1%} of what the loss counts is source code")
+
+
+def test_data_in_which_nothing_is_marked_is_refused(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps([{"instruction": f"if {n}", "output": f"if x{n}: pass"} for n in range(40)]))
+    tokenizer = {"kind": "train", "vocabulary_size": 280}
+    data = instructions(rows, syntax="auto", template="alpaca", tokenizer=tokenizer)
+    with pytest.raises(DataError, match="expected source code in what the loss counts, found none with auto") as error:
+        make(data, tmp_path / "data")
+    assert "data.syntax: python" in error.value.hint
+
+
 def test_marks_change_the_names_of_preparations(code: Path) -> None:
     source = {"kind": "files", "path": str(code)}
     wishes = [text_data(source), text_data(source, syntax="auto"), text_data(source, syntax="python")]
