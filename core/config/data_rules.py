@@ -3,6 +3,7 @@
 instructions  sources have rows; a chat template comes with a tokenizer, not with a new one; rows hold answers
 filters       a perplexity has one threshold; bounds are in order; filters for answers need instructions
 mix           shares and tokens count only where data.mix.by takes them
+sources       templates of text and names of XML records (core/config/source_rules.py)
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from core.config.partial import Partial
+from core.config.source_rules import source_problems
 from core.config.yaml_text import Value, shown
 from core.errors import Problem
 
@@ -76,4 +78,4 @@ def _mix(draft: Partial) -> Iterator[Problem]:
             yield Problem(f"data.sources.{index}.share", message, found=shown(share))
 
 
-DATA_RULES: tuple[Callable[[Partial], Iterator[Problem]], ...] = (_instructions, _filters, _mix)
+DATA_RULES: tuple[Callable[[Partial], Iterator[Problem]], ...] = (_instructions, _filters, _mix, source_problems)

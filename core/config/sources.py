@@ -50,8 +50,10 @@ class _RowSource(_Source):
     columns: Columns = Columns()
     """Which column or key holds what."""
     text_template: str | None = Field(default=None, min_length=1, max_length=10_000)
-    """Make the text of a document from a row: {name} stands for the value of that column, [[ ... ]] for a part that is
-    left out where a value in it is empty. For text, not for instructions."""
+    """Make the text of a document from a row, such as "{name}[[ treats {uses}]].": {name} is the value of that column,
+    {a.b} of a key in an object, a list's values are joined by ", "; {{ and }} are braces. A part in [[ ]] is left out
+    where a value in it is missing or empty; a row that lacks a value outside of one is a bad row. Stands for
+    columns.text; for documents, not for instructions."""
 
 
 class PathSource(_RowSource):
@@ -69,7 +71,8 @@ class PathSource(_RowSource):
     document: Literal["file", "line", "paragraph"] = "file"
     """What one document of a plain text is: the whole file, one line, or what stands between blank lines."""
     record: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]{0,99}$")
-    """With format xml: the name of the element that is one row; what stands in it are its columns."""
+    """With format xml: the name of the element that is one row. Its attributes and the elements in it are its columns,
+    deeper ones keys of an object (a.b), repeated ones a list."""
 
 
 class FunctionsSource(_Source):

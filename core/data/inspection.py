@@ -14,7 +14,7 @@ from core.data.formats import canonical, recognised
 from core.data.rows import Row
 from core.data.sources.path_files import list_files
 from core.data.sources.reading import Unit, check_text, describe, records, units_of
-from core.data.sources.text_columns import text_of
+from core.data.sources.row_text import row_text
 from core.data.tally import KEPT_ERRORS, RowError, Tally
 from core.errors import DataError
 
@@ -24,7 +24,7 @@ _EXAMPLE_CHARACTERS = 80
 _MIXED = "mixed"
 # Containers whose records say something row by row; the others hold documents.
 ROW_CONTAINERS = frozenset({
-    "json_lines", "json_array", "json_object", "parquet", "csv", "tsv", "squad", "medquad", "hellaswag_text",
+    "json_lines", "json_array", "json_object", "parquet", "csv", "tsv", "squad", "medquad", "hellaswag_text", "xml",
     "hub", "json", "functions",
 })  # fmt: skip
 _KINDS: dict[type, str] = {
@@ -155,6 +155,7 @@ class _Seen:
     def __init__(self, source: Source, limit: int | None) -> None:
         self._source = source
         self._limit = limit
+        self._texts = row_text(source)
         self.tally = Tally(describe(source, 0), 1.0)
         self.unusable = Tally(describe(source, 0), 1.0)
         self.columns: dict[str, Column] = {}
@@ -166,7 +167,8 @@ class _Seen:
         stream = self._noted(self._unbroken(unit, must_begin))
         first = list(islice(stream, _ROWS_TO_RECOGNISE))
         columns = getattr(self._source, "columns", Columns())
-        shape = recognised(first, columns) if container in ROW_CONTAINERS else None
+        is_rows = container in ROW_CONTAINERS and self._texts.template is None
+        shape = recognised(first, columns) if is_rows else None
         documents = self._documents(chain(first, stream), shape, columns)
         path = Path(unit.file)
         return FileInspection(
@@ -210,8 +212,10 @@ class _Seen:
         documents = without = 0
         for row in stream:
             try:
-                text = text_of(row.values, columns.text)
-            except RowError:
+                text = self._texts.of(row.values)
+            except RowError as error:
+                if self._texts.template is not None:
+                    self.unusable.refuse(row.place, error)
                 without += 1
                 continue
             try:

@@ -17,7 +17,7 @@ from core.data.row_formats import columns_of, row_formats
 from core.data.rows import Row
 from core.data.sources.path_files import list_files
 from core.data.sources.reading import describe, documents, records, rows, units_of
-from core.data.sources.text_columns import text_of
+from core.data.sources.row_text import RowText, row_text
 from core.data.tally import RowError, Tally
 
 ROWS_TO_DETECT = 100
@@ -126,10 +126,12 @@ class _Reading:
                 yield from canonical(rows(source, tally, unit), shape, columns_of(source), tally)
 
     def _documents(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Row]]:
-        stated = columns_of(source).text
+        texts = row_text(source)
         is_text = isinstance(source, PathSource) and list_files(source).known[0].container not in ROW_CONTAINERS
+        # A template says what the text is: where rows lack its columns, that is wrong with them.
+        is_text = is_text or texts.template is not None
         first = [] if is_text else list(islice(records(source, Tally(tally.source, 1.0)), ROWS_TO_DETECT))
-        if first and not any(_has_text(row, stated) for row in first):
+        if first and not any(_has_text(row, texts) for row in first):
             self.formats.append(COLUMNS)
             yield from ((row.place, row) for row in records(source, tally))
             return
@@ -137,9 +139,9 @@ class _Reading:
         yield from ((document.place, document.text) for document in documents(source, tally))
 
 
-def _has_text(row: Row, stated: str | None) -> bool:
+def _has_text(row: Row, texts: RowText) -> bool:
     try:
-        text_of(row.values, stated)
+        texts.of(row.values)
     except RowError:
         return False
     return True

@@ -45,6 +45,8 @@ class Tally:
     repaired: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+    columns_seen: Counter[str] = field(default_factory=Counter)
+    """In how many rows each column of a text_template was there."""
     on_row: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
     """Called while rows go by, those that give no document included; what it raises ends the reading."""
 
@@ -70,6 +72,7 @@ class Tally:
             "bad": dict(sorted((+self.bad).items())),
             "repaired": dict(sorted((+self.repaired).items())),
             "skipped": dict(sorted((+self.skipped).items())),
+            "columns_seen": dict(sorted(self.columns_seen.items())),
             "errors": [error.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for error in self.errors],
         }
 
@@ -82,6 +85,7 @@ class Tally:
         self.bad.update(values["bad"])
         self.repaired.update(values["repaired"])
         self.skipped.update(values["skipped"])
+        self.columns_seen.update(values.get("columns_seen", {}))
         self.errors += values["errors"][: KEPT_ERRORS - len(self.errors)]
 
     def drop(self, values: Mapping[str, Any]) -> None:
@@ -91,8 +95,9 @@ class Tally:
         self.errors += values["errors"][: KEPT_ERRORS - len(self.errors)]
 
     def check(self) -> None:
-        """Raise DataError where the source gave nothing."""
+        """Raise DataError where the source gave nothing, or no row has a column that its template names."""
         if self.documents:
+            self._check_columns()
             return
         if self.bad:
             raise self._too_many(self.bad.total(), self.rows)
@@ -101,6 +106,15 @@ class Tally:
             f"{self.source}: expected at least one document, found {found}",
             hint="Check the path, the patterns and the field of this source, or leave the source out.",
         )
+
+    def _check_columns(self) -> None:
+        unseen = [name for name, count in self.columns_seen.items() if not count]
+        if unseen:
+            raise DataError(
+                f"{self.source}: expected the columns {', '.join(map(repr, unseen))} of text_template in some row, "
+                f"found them in none of {self.rows:,}",
+                hint="`footplate data inspect` shows the columns that are there; name those, or leave the part out.",
+            )
 
     def _too_many(self, bad: int, rows: int) -> DataError:
         return too_many_bad_rows([self], bad=bad, rows=rows, max_share=self.max_bad_share)

@@ -5,12 +5,10 @@ Source: Ben Abacha and Demner-Fushman 2019, https://arxiv.org/abs/1901.08079
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree.ElementTree import Element
 
-from core.data.readers.xml_stream import text_of, xml_records
+from core.data.readers.xml_stream import paragraphs_of, text_of, xml_records
 from core.data.rows import Row
 from core.data.tally import RowError, Tally
 
@@ -34,17 +32,9 @@ def read_medquad(path: Path, tally: Tally) -> Iterator[Row]:
             if question is None or not text_of(question):
                 tally.refuse(place, RowError("format", "expected a QAPair to have a Question, found none"))
                 continue
-            answer = answer_text(pair.find("Answer"))
+            answer = paragraphs_of(pair.find("Answer"))
             if not answer:
                 tally.empty += 1
                 continue
             values = {"question": text_of(question), "answer": answer, "qtype": question.get("qtype", "")}
             yield Row({**values, **known, "qid": question.get("qid", "")}, place)
-
-
-def answer_text(answer: Element | None) -> str:
-    """Return an answer with its paragraphs, without the white space that the XML's layout put around lines."""
-    if answer is None:
-        return ""
-    lines = (re.sub(r"[ \t\xa0]+", " ", line).strip() for line in "".join(answer.itertext()).splitlines())
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -56,6 +56,14 @@ def text_of(element: Element | None) -> str:
     return "" if element is None else " ".join("".join(element.itertext()).split())
 
 
+def paragraphs_of(element: Element | None) -> str:
+    """Return all text in an element with its paragraphs, without the white space that layout put around lines."""
+    if element is None:
+        return ""
+    lines = (re.sub(r"[ \t\xa0]+", " ", line).strip() for line in "".join(element.itertext()).splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
 def _chunks(path: Path) -> Iterator[bytes | DataError]:
     """Yield a file's bytes, and what is wrong with it where it breaks."""
     try:

@@ -98,6 +98,8 @@ def read_container(
             return read_text(path, tally, document, span)
         case "code":
             return _with_language(path, read_file(path, tally))
+        case "xml":
+            raise AssertionError("rows of XML are read with the name of their element, by read_xml_rows")
         case "json_array" | "json_object" | "squad" | "hellaswag_text" | "medquad":
             return _read_rows(path, container, tally)
         case _:
@@ -189,7 +191,8 @@ def _xml_container(path: Path, text: str) -> Container:
     root = signs.xml_root(text)
     container = signs.xml_container(root) if root else None
     if container is None:
-        raise no_data_set(path, f"XML with the outermost element {show(root)}" if root else "no XML")
+        hint = "For a table in XML set format: xml, and record to the name of the element that is one row."
+        raise no_data_set(path, *((f"XML with the outermost element {show(root)}", hint) if root else ("no XML",)))
     return container
 
 

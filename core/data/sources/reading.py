@@ -28,6 +28,7 @@ from core.data.readers.lines import WHOLE, Span
 from core.data.readers.opening import compression_of
 from core.data.readers.parquet import row_group_spans
 from core.data.readers.text_files import read_file, read_text
+from core.data.readers.xml_rows import read_xml_rows
 from core.data.rows import Row
 from core.data.sources.code_files import code_paths, code_spans, read_code
 from core.data.sources.containers import TEXT_CONTAINERS, read_container
@@ -35,7 +36,7 @@ from core.data.sources.folders import existing, files_below, files_of, library_f
 from core.data.sources.functions import function_files, read_functions
 from core.data.sources.json_shapes import shape_of
 from core.data.sources.path_files import container_of, list_files
-from core.data.sources.text_columns import text_column, text_of
+from core.data.sources.row_text import row_text
 from core.data.tally import RowError, Tally
 from core.errors import DataError, UsageError
 
@@ -101,11 +102,11 @@ def documents(source: Source, tally: Tally, unit: Unit | None = None) -> Iterato
 
     Raises: UsageError where the source is not there; DataError where it is of another shape.
     """
-    column = _stated_column(source)
-    for row in records(source, tally, unit, choose=lambda names: [text_column(names, column, tally.source)]):
+    texts = row_text(source)
+    for row in records(source, tally, unit, choose=lambda names: texts.columns(names, tally.source)):
         tally.on_row()
         try:
-            text = text_of(row.values, column)
+            text = texts.of(row.values, tally)
             if not text.strip():
                 tally.empty += 1
                 continue
@@ -130,7 +131,7 @@ def rows(source: Source, tally: Tally, unit: Unit | None = None) -> Iterator[Row
             for path in _files(source, unit):
                 if (container := container_of(source, path)) in TEXT_CONTAINERS:
                     raise _no_rows(f"{tally.source}: {path}", f"plain text ({container})")
-                yield from read_container(path, container, tally, span=_span(unit))
+                yield from _of_file(source, path, tally, _span(unit), list)
         case JSONSource() | ParquetSource() | HubSource() | FunctionsSource():
             yield from records(source, tally, unit)
         case _:
@@ -223,7 +224,8 @@ def _of_file(
             return read_text(path, tally, source.document, span)
         case JSONSource() | ParquetSource() | PathSource():
             document = source.document if isinstance(source, PathSource) else "file"
-            container = _container(source, path)
+            if (container := _container(source, path)) == "xml" and isinstance(source, PathSource):
+                return read_xml_rows(path, source.record, tally)
             return read_container(path, container, tally, document=document, span=span, choose=choose)
         case _:
             assert_never(source)
@@ -276,14 +278,6 @@ def _files(source: Source, unit: Unit | None) -> list[Path]:
 
 def _span(unit: Unit | None) -> Span:
     return WHOLE if unit is None else unit.span
-
-
-def _stated_column(source: Source) -> str | None:
-    match source:
-        case JSONSource() | ParquetSource() | HubSource() | PathSource():
-            return source.columns.text
-        case _:
-            return "text"
 
 
 def _no_rows(where: str, found: str) -> UsageError:
