@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from core.errors import ExitCode, FootplateError, UsageError
-from core.queries import data, filter_report, measure, model, tokens
+from core.queries import data, export, filter_report, measure, model, tokens
 from core.queries.model import Say
 from core.queries.question import LONGEST_LINE
 from core.run.directory import Home, home_from
 
-_VERBS = ("sample", "fetch", "doctor", "inspect", "preview", "filter_report", "tokens", "measure")
+_VERBS = ("sample", "fetch", "doctor", "inspect", "preview", "filter_report", "tokens", "measure", "export")
 
 
 def main() -> int:
@@ -63,12 +63,16 @@ def _error(message: str, hint: str, exit_code: int) -> dict[str, Any]:
     return {"type": "error", "message": message, "hint": hint, "exit_code": exit_code}
 
 
-def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
+def _asked(line: bytes) -> tuple[dict[str, Any], object]:
     try:
         question = json.loads(line)
     except ValueError as error:
         raise UsageError(f"the question is not JSON: {error}") from error
-    verb = question.get("verb") if isinstance(question, dict) else None
+    return (question, question.get("verb")) if isinstance(question, dict) else ({}, None)
+
+
+def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
+    question, verb = _asked(line)
     match verb:
         case "sample":
             return model.sample(model.SampleQuestion.of(question))
@@ -86,6 +90,8 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
             return tokens.tokens(tokens.TokensQuestion.of(question), home)
         case "measure":
             return measure.measure(measure.MeasureQuestion.of(question), say, home)
+        case "export":
+            return export.export(export.ExportQuestion.of(question), say, home)
         case _:
             raise UsageError(f"{verb!r} is no verb", hint=f"Ask for {', '.join(_VERBS)}.")
 

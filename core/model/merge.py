@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -119,6 +120,7 @@ def merged_folder(adapter_folder: Path, base_folder: Path, home: Home, *, progre
     Raises: as `merge_adapter`.
     """
     record = _checked(adapter_folder, base_folder)
+    check_base(record, base_folder)  # also where nothing is left to merge
     key = hashlib.sha256(f"{record.digest} {adapter_digest(adapter_folder)}".encode()).hexdigest()
     folder = home.cache / "models" / f"merged-{key}"
     if not (folder / MERGE).is_file():
@@ -136,23 +138,27 @@ def adapter_digest(folder: Path) -> str:
 
 
 def type_of_weights(folder: Path) -> StoredType:
-    """Return the type in which a model's folder stores most of its weights; fp32 for one that is not among the three.
-
-    Read from the headers of the safetensors files (an 8-byte length, then JSON).
-    """
+    """Return the type in which a model's folder stores most of its weights; fp32 for any but the three."""
     found: Counter[str] = Counter()
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                begin, end = tensor["data_offsets"]
-                found[tensor["dtype"]] += end - begin
+    for tensor in tensor_headers(folder):
+        begin, end = tensor["data_offsets"]
+        found[tensor["dtype"]] += end - begin
     return _NAMES.get(found.most_common(1)[0][0], "fp32") if found else "fp32"
 
 
+def tensor_headers(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield dtype, shape and data_offsets of each tensor in a folder's safetensors files, without reading its numbers.
+
+    A file begins with the length of its header in 8 bytes, and the header as JSON.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        yield from (tensor for name, tensor in header.items() if name != "__metadata__")
+
+
 def _checked(adapter_folder: Path, base_folder: Path) -> BaseRecord:
-    """Return the record of an adapter once it is known to be one, and to belong to this base."""
+    """Return the record of an adapter once it is known to be one, and not to be merged already."""
     if (adapter_folder / MERGE).is_file() or (adapter_folder / "config.json").is_file():
         what = "was merged already" if (adapter_folder / MERGE).is_file() else "is a whole model"
         raise UsageError(
@@ -169,7 +175,6 @@ def _checked(adapter_folder: Path, base_folder: Path) -> BaseRecord:
             f"{adapter_folder} is merged into {base_folder} already: once more would add it twice",
             hint="Use the merged folder as it is, or merge into the base that the adapter was trained on.",
         )
-    check_base(record, base_folder)
     return record
 
 

@@ -85,19 +85,22 @@ def _template(run: RunDirectory) -> tuple[Any, CodeTokens | None]:
 
 
 def fetch(question: dict[str, Any], say: Say, home: Home) -> dict[str, Any]:
-    """Bring a model into the cache and return its folder; say how far it is.
+    """Bring a model, or the converter to GGUF, into the cache and return its folder; say how far it is.
 
     Raises: UsageError where it cannot be fetched.
     """
+    from core.model.converter import GGUF_CONVERTER, fetch_converter
     from core.model.fetch import SMOLLM2, fetch_smollm2
 
-    if question.get("what") != SMOLLM2:
-        raise UsageError(f"{question.get('what')!r} cannot be fetched", hint=f"What can be fetched: {SMOLLM2}.")
+    known = {SMOLLM2: fetch_smollm2, GGUF_CONVERTER: fetch_converter}
+    what = question.get("what")
+    if what not in known:
+        raise UsageError(f"{what!r} cannot be fetched", hint=f"What can be fetched: {', '.join(known)}.")
 
     def progress(stage: str, done: float, total: float | None, unit: str) -> None:
         say({"type": "progress", "stage": stage, "done": done, "total": total, "unit": unit})
 
-    return {"folder": str(fetch_smollm2(home, progress))}
+    return {"folder": str(known[what](home, progress))}
 
 
 def doctor() -> dict[str, Any]:

@@ -168,3 +168,5 @@ def test_a_merged_model_is_made_once_for_each_adapter(
 
     monkeypatch.setattr(merge, "merge_into", never)
     assert merged_folder(adapter, base, home) == folder
+    with pytest.raises(UsageError, match="belongs to a base"):
+        merged_folder(adapter, write_base(build(seed=9), tmp_path / "another"), home)
