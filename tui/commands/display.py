@@ -226,4 +226,3 @@ def write(context: Context, text: str) -> None:
         if error.errno in (errno.EIO, errno.ENXIO, errno.ENOTTY, errno.EBADF):
             raise TerminalLost from error
         raise
-
