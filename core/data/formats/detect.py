@@ -8,6 +8,7 @@ from typing import Any
 from core.config.data import RowFormat
 from core.config.sources import Columns
 from core.data.formats.columns import has, lookup, names
+from core.data.formats.multiple_choice import is_multiple_choice
 from core.data.formats.openassistant import PARENTS
 from core.data.formats.pairs import PROMPT, RESPONSE, PairFormat
 from core.data.formats.preferences import CHOSEN, REJECTED
@@ -30,8 +31,8 @@ def detect(rows: Sequence[Row], columns: Columns, source: str) -> RowFormat:
     shown = ", ".join(map(show, keys[:30])) + (f" and {len(keys) - 30} more" if len(keys) > 30 else "")
     raise DataError(
         f"{source}: expected rows of a known format, such as instruction and output, messages, conversations, prompt "
-        f"and completion, question and answer, or chosen and rejected; found in the first {len(rows)} rows: "
-        f"{shown or 'no keys'}",
+        f"and completion, question and answer, question and options, or chosen and rejected; found in the first "
+        f"{len(rows)} rows: {shown or 'no keys'}",
         hint="Name the columns in the source's `columns` (prompt and response at least), or set data.format to see "
         "row by row what is missing.",
     )
@@ -129,6 +130,7 @@ _FITS: tuple[tuple[RowFormat, Callable[[Values, Columns], bool]], ...] = (
     ("messages", _is_messages),
     ("sharegpt", _is_sharegpt),
     ("ranked", _is_ranked),
+    ("multiple_choice", is_multiple_choice),
     ("alpaca", _is_pair("alpaca")),
     ("dolly", _is_pair("dolly")),
     ("prompt_completion", _is_pair("prompt_completion")),

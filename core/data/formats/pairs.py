@@ -4,8 +4,8 @@ Rules: a blank input is no input. `history` of Alpaca rows, [[question, answer],
 supervised. `instances` of self-instruct's seed tasks, [{input, output}, ...], give one conversation each. A prompt
 that is the text of an Alpaca template is taken apart into its instruction and input, so that any template can write
 it. A prompt in the form of a transcript (Human: ... Assistant:) becomes its turns. Of several answers the first is
-taken. A question without an answer gives nothing. What is no text, such as a number, becomes its JSON. Rows that
-these rules change are counted as repaired.
+taken. A question without an answer gives nothing. PubMedQA's decision (yes, no, maybe) follows the long answer. What is
+no text, such as a number, becomes its JSON. Rows that these rules change are counted as repaired.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def from_pair(values: dict[str, Any], shape: PairFormat, columns: Columns, repai
             repairs.add("unanswered_left_out")
             return []
         check_text(text)
+        text += _decision(values, columns)
     else:
         text = required_text(values, answers)
     return [finished([*asked, Turn("assistant", text)], repairs)]
@@ -133,6 +134,13 @@ def _joined(value: object) -> str:
     if isinstance(value, list):
         return "\n".join(as_text(part) for part in value)
     return "" if value is None else as_text(value)
+
+
+def _decision(values: dict[str, Any], columns: Columns) -> str:
+    """Return what PubMedQA decides besides its long answer, as a last line."""
+    decision = values.get("final_decision")
+    is_long = any(key in values for key in ("LONG_ANSWER", "long_answer"))
+    return f"\n\nAnswer: {decision}" if is_long and not columns.response and isinstance(decision, str) else ""
 
 
 def _history(history: object) -> list[Turn]:

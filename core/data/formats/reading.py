@@ -10,6 +10,7 @@ from core.config.sources import Columns
 from core.data.formats.columns import lookup, names, optional_text, required, shown_keys
 from core.data.formats.conversation import Canonical, Conversation
 from core.data.formats.messages import conversation_of
+from core.data.formats.multiple_choice import first_number, from_options
 from core.data.formats.openassistant import from_flat, from_tree
 from core.data.formats.pairs import SYSTEM, from_pair
 from core.data.formats.preferences import (
@@ -61,10 +62,16 @@ def canonical(
     if shape == "openassistant_messages":
         yield from from_flat(stream, tally)
         return
+    first = 0
+    if shape == "multiple_choice":
+        stream, first = first_number(stream)
     for row in stream:
         repairs: set[str] = set()
         try:
-            found = _of_row(row, shape, columns, repairs)
+            if shape == "multiple_choice":
+                found: Sequence[Canonical] = from_options(row.values, columns, first, repairs)
+            else:
+                found = _of_row(row, shape, columns, repairs)
         except RowError as error:
             tally.refuse(row.place, error)
             continue
@@ -74,8 +81,8 @@ def canonical(
 
 
 def needs_whole_files(shape: RowFormat) -> bool:
-    """Return whether rows of this format belong together, so that a file must not be cut into parts."""
-    return shape == "openassistant_messages"
+    """Return whether what a row says hangs on others of its file, so that a file must not be cut into parts."""
+    return shape in ("openassistant_messages", "multiple_choice")
 
 
 def _of_row(row: Row, shape: RowFormat, columns: Columns, repairs: set[str]) -> Sequence[Canonical]:
@@ -88,8 +95,8 @@ def _of_row(row: Row, shape: RowFormat, columns: Columns, repairs: set[str]) -> 
             return [_listed(row, names(columns.messages, "conversations", "conversation"), columns, repairs)]
         case "openassistant_tree":
             return from_tree(row.values, repairs)
-        case "openassistant_messages":
-            raise AssertionError("several rows make one conversation")
+        case "openassistant_messages" | "multiple_choice":
+            raise AssertionError("what one row says hangs on others")
         case _:
             return _judgement(row.values, shape, columns, repairs)
 
