@@ -28,12 +28,12 @@ from tests.benchmarks.workload import (
     BETAS,
     EPSILON,
     IGNORED,
-    LEARNING_RATE,
     MAX_GRAD_NORM,
     WEIGHT_DECAY,
     Adapter,
     PackedSequence,
     Plan,
+    learning_rate,
     read_steps,
 )
 
@@ -115,9 +115,9 @@ def decayed_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
     return [group for group in both if group["params"]]
 
 
-def adamw(model: torch.nn.Module) -> torch.optim.AdamW:
+def adamw(model: torch.nn.Module, adapter: Adapter) -> torch.optim.AdamW:
     """Return the optimizer that everyone has."""
-    return torch.optim.AdamW(decayed_groups(model), lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, fused=True)
+    return torch.optim.AdamW(decayed_groups(model), lr=learning_rate(adapter), betas=BETAS, eps=EPSILON, fused=True)
 
 
 def load(plan: Plan, attention: str, *, dtype: str, adapter: Adapter) -> Any:
@@ -142,7 +142,7 @@ def main() -> None:
     model = whole if adapter == "full" else whole.get_base_model()
     trained = [parameter for parameter in whole.parameters() if parameter.requires_grad]
     steps = read_steps(plan.steps_file)
-    optimizer = adamw(model)
+    optimizer = adamw(model, adapter)  # type: ignore[arg-type]
     losses: list[float] = []
     body = by_documents if variant == "documents-supervised" else dense
     try:

@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArgume
 
 from tests.benchmarks.bare_entrant import adamw, load, padded
 from tests.benchmarks.gate import Ended, Gate
-from tests.benchmarks.workload import IGNORED, LEARNING_RATE, MAX_GRAD_NORM, Adapter, PackedSequence, Plan, read_steps
+from tests.benchmarks.workload import IGNORED, MAX_GRAD_NORM, Adapter, PackedSequence, Plan, learning_rate, read_steps
 
 
 class GatedSteps(TrainerCallback):  # type: ignore[misc]
@@ -61,13 +61,13 @@ def collate(sequences: Sequence[PackedSequence]) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "position_ids": positions, "labels": labels}
 
 
-def arguments(plan: Plan, dtype: str, output: str) -> dict[str, Any]:
+def arguments(plan: Plan, dtype: str, adapter: Adapter, output: str) -> dict[str, Any]:
     """Return the training arguments that both trainers share."""
     return {
         "output_dir": output,
         "per_device_train_batch_size": plan.shape.sequences,
         "max_steps": 10**6,
-        "learning_rate": LEARNING_RATE,
+        "learning_rate": learning_rate(adapter),
         "lr_scheduler_type": "constant",
         "max_grad_norm": MAX_GRAD_NORM,
         "logging_steps": 1,
@@ -86,10 +86,10 @@ def trainer(plan: Plan, dtype: str, adapter: Adapter, output: str, callback: Gat
     model = load(plan, "sdpa", dtype=dtype, adapter=adapter)
     return Trainer(
         model=model,
-        args=TrainingArguments(gradient_checkpointing=False, **arguments(plan, dtype, output)),
+        args=TrainingArguments(gradient_checkpointing=False, **arguments(plan, dtype, adapter, output)),
         train_dataset=[sequence for step in read_steps(plan.steps_file) for sequence in step],
         data_collator=collate,
-        optimizers=(adamw(model), None),
+        optimizers=(adamw(model, adapter), None),
         callbacks=[callback],
     )
 
@@ -114,11 +114,11 @@ def sft_trainer(
             max_length=plan.shape.length,
             gradient_checkpointing=checkpointing,
             dataset_kwargs={"skip_prepare_dataset": True},
-            **arguments(plan, dtype, output),
+            **arguments(plan, dtype, adapter, output),
         ),
         train_dataset=Dataset.from_dict(rows),
         processing_class=AutoTokenizer.from_pretrained(plan.model),
-        optimizers=(adamw(model), None),
+        optimizers=(adamw(model, adapter), None),
         callbacks=[callback],
     )
 
