@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
+GROUP_LOSS = "eval/loss_"
+"""Begins the name of the series of a group's held-out loss; then comes the group's name."""
 
 
 class Series(BaseModel):
@@ -88,7 +90,7 @@ class Evaluated(_Event):
     type: Literal["evaluated"] = "evaluated"
     step: int
     values: dict[str, float]
-    """By series name: eval/loss, eval/perplexity."""
+    """By series name: eval/loss, eval/perplexity, and eval/loss_NAME for each group of sources."""
     tokens: int
     seconds: float
 

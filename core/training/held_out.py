@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from core.data.manifest import DocumentRange, SplitRecord
-from core.run.events import Notice, Series
+from core.run.events import GROUP_LOSS, Notice, Series
 from core.training.batches import Row, Rows
 
 _IN_ONE_PANEL = 3
@@ -67,7 +67,7 @@ def _others(split: SplitRecord) -> Iterator[DocumentRange]:
 
 def series_of_group(group: str) -> str:
     """Return the name of the series of a group's held-out loss."""
-    return f"eval/loss_{group}"
+    return f"{GROUP_LOSS}{group}"
 
 
 def group_series(parts: Sequence[HeldOut]) -> tuple[Series, ...]:

@@ -6,7 +6,7 @@ from core.run.events import AnyEvent, Evaluated, Metrics, Progress, Sampled, Sta
 from tui.commands.output import shown
 from tui.commands.picture import Picture
 from tui.services.safe_text import size_words
-from tui.services.words import duration_text, event_words, value_text
+from tui.services.words import duration_text, event_words, group_of, value_text
 
 _SHORT = {
     "train/loss": "loss",
@@ -42,8 +42,12 @@ def line(event: AnyEvent, picture: Picture) -> str:
 
 def named_values(values: dict[str, float]) -> str:
     """Return the values of several series in a line: loss 4.213  lr 0.0021."""
-    short = {name: _SHORT.get(name, name.removeprefix("train/")) for name in values}
-    return "  ".join(f"{shown(short[name])} {_measured(value)}" for name, value in values.items())
+    return "  ".join(f"{shown(_short(name))} {_measured(value)}" for name, value in values.items())
+
+
+def _short(name: str) -> str:
+    group = group_of(name)
+    return _SHORT.get(name, name.removeprefix("train/")) if group is None else f"of {group}"
 
 
 def step_text(picture: Picture, step: int) -> str:

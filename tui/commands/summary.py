@@ -11,7 +11,7 @@ from tui.commands.context import Context
 from tui.commands.output import shown
 from tui.commands.picture import Picture
 from tui.services.safe_text import safe_lines
-from tui.services.words import value_text
+from tui.services.words import group_of, value_text
 
 _SAMPLE_LINES = 12
 
@@ -35,7 +35,10 @@ def tell_result(run: RunDirectory, picture: Picture, context: Context) -> None:
 
 
 def held_out_words(picture: Picture) -> str | None:
-    """Return the last held-out loss, with its share of ln(vocabulary) where the run says how large that is."""
+    """Return the last held-out loss, with its share of ln(vocabulary) where the run says how large that is.
+
+    The losses of groups of sources stand behind it.
+    """
     if picture.held_out is None or "eval/loss" not in picture.held_out.values:
         return None
     loss = picture.held_out.values["eval/loss"]
@@ -43,7 +46,12 @@ def held_out_words(picture: Picture) -> str | None:
     share = ""
     if isinstance(vocabulary, int | float) and vocabulary > 1:
         share = f", {loss / math.log(vocabulary):.0%} of ln({vocabulary:,.0f}), what a uniform guess costs"
-    return f"held-out loss: {value_text(loss)}{share}"
+    groups = [
+        f"{shown(group)} {value_text(value)}"
+        for name, value in picture.held_out.values.items()
+        if (group := group_of(name)) is not None
+    ]
+    return f"held-out loss: {value_text(loss)}{share}" + (f" ({', '.join(groups)})" if groups else "")
 
 
 def tell_what_next(run: RunDirectory, picture: Picture, status: RunStatus, context: Context) -> None:

@@ -11,7 +11,7 @@ from tui.services.run_list import is_live
 from tui.services.run_view import RunView
 from tui.services.safe_text import safe, size_words
 from tui.services.styled import Line, Span, Tone, line, word, wrapped
-from tui.services.words import count_text, duration_text, progress_bar, state_words, value_text
+from tui.services.words import count_text, duration_text, group_of, progress_bar, state_words, value_text
 
 if TYPE_CHECKING:
     from tui.services.curves import Frame
@@ -73,8 +73,11 @@ def _numbers(view: RunView, frame: Frame | None) -> Line:
         if value is None:
             continue
         text = count_text(value) if abs(value) >= 1000 else value_text(value)
-        name = _SHORT.get(series.name, series.title)
-        spans += [word(f"{name} ", "muted"), word(text, "strong" if math.isfinite(value) else "bad"), word("   ")]
+        spans += [
+            word(f"{_short(series)} ", "muted"),
+            word(text, "strong" if math.isfinite(value) else "bad"),
+            word("   "),
+        ]
     if frame is not None and frame.steps_per_second:
         pace = frame.steps_per_second
         words = f"{1 / pace:.3g} s/step" if pace < 1 else f"{pace:.3g} steps/s"
@@ -82,6 +85,11 @@ def _numbers(view: RunView, frame: Frame | None) -> Line:
     if frame is not None and math.isfinite(frame.tokens) and frame.tokens:
         spans += [word("tokens ", "muted"), word(count_text(frame.tokens))]
     return Line(tuple(spans))
+
+
+def _short(series: Series) -> str:
+    group = group_of(series.name)
+    return _SHORT.get(series.name, series.title) if group is None else f"eval {group}"
 
 
 def _latest(view: RunView, frame: Frame | None, series: Series) -> float | None:
@@ -110,7 +118,7 @@ def fact_lines(view: RunView, state: RunStatus | None) -> list[Line]:
     for series in view.series:
         best = view.best_evaluation(series) if series.name.startswith("eval/") else None
         if best is not None:
-            lines.append(_pair(f"best {_SHORT.get(series.name, series.title)}", f"{value_text(best[1])} @ {best[0]:,}"))
+            lines.append(_pair(f"best {_short(series)}", f"{value_text(best[1])} @ {best[0]:,}"))
     facts = view.started.facts if view.started else {}
     lines += [_pair(name.replace("_", " "), _fact(value)) for name, value in facts.items()]
     return lines

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from core.run.events import (
+    GROUP_LOSS,
     AnyEvent,
     CheckpointSaved,
     Evaluated,
@@ -62,6 +63,11 @@ def count_text(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:,.0f}"
+
+
+def group_of(series: str) -> str | None:
+    """Return the group of sources whose held-out loss a series is, None for any other series."""
+    return series.removeprefix(GROUP_LOSS) if series.startswith(GROUP_LOSS) else None
 
 
 def value_text(value: float) -> str:
