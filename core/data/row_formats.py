@@ -35,8 +35,8 @@ def row_formats(data: InstructionData, number: int) -> dict[str, RowFormat]:
     name = describe(source, number)
     formats: dict[str, RowFormat] = {}
     for unit in units_of(source, number):
-        if data.format != "auto":
-            formats[unit.file] = data.format
+        if data.format != "auto" or isinstance(source, FunctionsSource):
+            formats[unit.file] = "alpaca" if data.format == "auto" else data.format
             continue
         tally = Tally(name, data.max_bad_rows)
         if first := list(islice(rows(source, tally, unit), _ROWS_TO_DETECT)):

@@ -98,7 +98,8 @@ def _all_special(backend: Tokenizer, tokens: set[str]) -> Tokenizer:
 def _write_beside(folder: Path, backend: Tokenizer, tokens: Sequence[str], new: Sequence[str]) -> None:
     """Say in the other files of a tokenizer what tokenizer.json says."""
     config_file = folder / "tokenizer_config.json"
-    config: dict[str, Any] = json.loads(config_file.read_text(encoding="utf-8"))
+    config = _read(config_file) or {}
+    numbers = _read(folder / "added_tokens.json")
     if isinstance(entries := config.get("added_tokens_decoder"), dict):
         for number, token in backend.get_added_tokens_decoder().items():
             if token.content in tokens:
@@ -113,14 +114,19 @@ def _write_beside(folder: Path, backend: Tokenizer, tokens: Sequence[str], new: 
             if values is not config:
                 _write(folder / "special_tokens_map.json", values)
     _write(config_file, config)
-    if (numbers := _read(folder / "added_tokens.json")) is not None:
+    if numbers is not None:
         _write(folder / "added_tokens.json", {**numbers, **{token: backend.token_to_id(token) for token in new}})
 
 
 def _read(file: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
-    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{file}: expected a JSON object, found: {error}") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{file}: expected a JSON object, found {type(values).__name__}")
     return values
 
 

@@ -112,6 +112,14 @@ def test_a_word_of_the_vocabulary_is_refused(byte_level: Callable[..., Path]) ->
         add_tokens(folder, ["e"])
 
 
+@pytest.mark.parametrize(("text", "found"), [("{", "Expecting"), ("[]", "list")])
+def test_a_broken_file_beside_the_tokenizer_is_named(byte_level: Callable[..., Path], text: str, found: str) -> None:
+    folder = byte_level()
+    (folder / "added_tokens.json").write_text(text)
+    with pytest.raises(DataError, match=rf"added_tokens\.json: expected a JSON object, found.*{found}"):
+        add_tokens(folder, NEW)
+
+
 def test_a_tokenizer_in_memory_stays_as_it_is(byte_level: Callable[..., Path]) -> None:
     tokenizer = load_tokenizer(byte_level())
     other, new = with_added_tokens(tokenizer, NEW)
