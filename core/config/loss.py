@@ -8,10 +8,14 @@ from core.config.section import Section
 
 
 class SyntaxWeights(Section):
-    """Weights of the classes of tokens that data.syntax marks; the loss is divided by the sum of the weights."""
+    """Weights of the classes of tokens that data.syntax marks; the loss is divided by the sum of the weights.
+
+    The loss of a step is the sum of weight times cross entropy over its tokens, divided by the sum of their weights. A
+    token of the weight 0 is left out. The held-out loss has no weights, so that runs can be compared.
+    """
 
     keyword: float = Field(default=1.0, ge=0, le=100)
-    """Words of the language itself."""
+    """Words of the language itself, also those that are operators, and what is meant for a preprocessor."""
     name: float = Field(default=1.0, ge=0, le=100)
     """Names of variables, functions, classes, modules."""
     operator: float = Field(default=1.0, ge=0, le=100)

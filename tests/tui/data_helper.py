@@ -108,6 +108,9 @@ def tokens(question: dict[str, Any]) -> dict[str, Any]:
     marked = [("<|begin|>", False, True), (text, False, False), *TOKENS]
     shown = [{"id": n, "text": words, "loss": loss, "special": special} for n, (words, loss, special) in
              enumerate(marked)]  # fmt: skip
+    if question["data"]["syntax"] is not None:
+        classes = ["other", "name", *["whitespace", "keyword", "name", "string", "operator"] * 2]
+        shown = [{**one, "class": name} for one, name in zip(shown, classes, strict=True)]
     return {"row": question["row"], "place": "a.txt:1", "tokens": shown, "template": "chat", "faults": [],
             "text": "".join(words for words, _, _ in marked), "left_out": 0, "further": []}  # fmt: skip
 

@@ -198,7 +198,6 @@ class TokenShown:
     is_special: bool
     syntax: str | None = None
     """Its class of source code; None where the data is not marked."""
-    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def tokens_of(answer: Json) -> TokenRow:
     tokens = tuple(
         TokenShown(
             whole_of(one, "id") or 0, text_of(one, "text"), one.get("loss") is True, one.get("special") is True,
-            text_of(one, "class") or None, number_of(one, "weight"),
+            text_of(one, "class") or None,
         )
         for one in maps(list_of(answer, "tokens"))
     )  # fmt: skip

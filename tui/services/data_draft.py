@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.config.data import InstructionData, PreparedData, TextData
+from core.config.data import InstructionData, TextData
 from core.config.drafts import Draft, set_value
 from core.config.fields import Slot
 from core.config.paths import placed
-from core.config.phases import PrepareConfig
 from core.config.presets import resolve
 from core.config.shapes import fields_of
 from core.config.yaml_text import Place, Value
@@ -162,16 +161,12 @@ def question_data(form: FormState, folder: Path) -> dict[str, Any]:
 def question_training(form: FormState) -> dict[str, Any]:
     """Return what a question about tokens needs besides the data section.
 
-    That is what marked tokens count in training, and the seed by which documents are cut in three.
+    That is the seed by which documents are cut in three.
     Raises: ConfigurationError where the draft does not hold.
     """
     config = resolve(form.draft)
-    values: dict[str, Any] = {}
-    if isinstance(config.data, TextData) and config.data.fill_in_the_middle is not None:
-        values["seed"] = config.seed
-    if not isinstance(config, PrepareConfig) and not isinstance(config.data, PreparedData) and config.data.syntax:
-        values["weights"] = config.loss.syntax_weights.model_dump(mode="json")
-    return values
+    is_cut = isinstance(config.data, TextData) and config.data.fill_in_the_middle is not None
+    return {"seed": config.seed} if is_cut else {}
 
 
 def source_key(item: object) -> str:

@@ -2,7 +2,8 @@
 
 Tokens stand in runs: a run begins in a new line with its mark, █ where the loss counts it and ░ where it does not, so
 that colour only repeats what the mark says. Within a line a thin bar parts the tokens; a special token stands between
-angle brackets. Where source code is marked, a letter behind a token says its class, and a legend says what each counts.
+angle brackets. Where source code is marked, a letter behind a token says its class, and a legend how many tokens of
+each the loss counts.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def template_lines(row: TokenRow, width: int) -> list[Line]:
 def token_lines(row: TokenRow, width: int, *, only_counted: bool = False) -> list[Line]:
     """Return every token with its text in lines of at most `width` cells, or only those that the loss counts."""
     lines = [piece for fault in row.faults for piece in wrapped(safe(f"! {fault}"), width, "bad")]
-    if classes := legend(((token.syntax, token.weight, token.is_counted) for token in row.tokens), "×"):
+    if classes := legend((token.syntax, None, token.is_counted) for token in row.tokens):
         lines += wrapped(safe("; ".join(classes)), width, "muted")
     for is_counted, run in groupby(row.tokens[:_MOST_TOKENS], key=lambda token: token.is_counted):
         if is_counted or not only_counted:

@@ -15,7 +15,7 @@ def letter_mark(name: str | None) -> str:
     return f"/{LETTERS[name]}" if name in LETTERS else ""
 
 
-def legend(tokens: Iterable[tuple[str | None, float | None, bool]], times: str) -> list[str]:
+def legend(tokens: Iterable[tuple[str | None, float | None, bool]], times: str = "×") -> list[str]:
     """Return each class that is there as `/k keyword ×2, 13 tokens`, by class and weight of every token.
 
     The third value is whether the loss counts the token: so many tokens are named. `times` is the sign before a

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from core.config.drafts import set_value
 from core.run.directory import Home
 from core.run.launch import make_home
 from tests.tui.driving import console, screen_text, until
@@ -70,6 +71,19 @@ def test_data_with_a_filter_and_tokens(snap_compare: Compare, still: Home, size:
 
 def test_data_with_a_filter_and_tokens_without_colour(snap_compare: Compare, still: Home) -> None:
     assert compare(snap_compare, still, (80, 24), a_filter_and_tokens, NO_COLOR="1")
+
+
+def test_data_with_marked_tokens(snap_compare: Compare, still: Home) -> None:
+    async def before(app: FootplateApp, pilot: Pilot[Any]) -> None:
+        screen = await opened(app, pilot, Path("chat.txt"))
+        assert screen.state.form is not None
+        screen.state.form.change(set_value(screen.state.form.draft, ("data", "syntax"), "python"))
+        screen._inquiry.draft_changed()
+        await pilot.press("j", "j", "t", "t")
+        await settled(screen, pilot)
+        await until(lambda: "/k keyword, 1 token" in screen_text(app))
+
+    assert compare(snap_compare, still, (80, 24), before)
 
 
 @pytest.mark.parametrize("size", SIZES)

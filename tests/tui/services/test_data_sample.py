@@ -56,20 +56,18 @@ def test_no_line_is_wider_than_asked_and_every_token_is_there(width: int) -> Non
     assert joined == ("漢字" * 20 + "a" * 50 + " b" + "␛[31m" + "[red]" + "⟨7⟩") * 3
 
 
-def test_a_letter_says_the_class_and_a_legend_what_it_counts() -> None:
+def test_a_letter_says_the_class_and_a_legend_how_many_the_loss_counts() -> None:
     tokens = (
-        TokenShown(1, "def", True, False, "keyword", 2.0), TokenShown(2, " f", False, False, "name", 0.0),
-        TokenShown(3, ":", True, False, "operator", 1.0), TokenShown(4, "</s>", True, True, "other", 1.0),
-        TokenShown(5, "x", False, False, "name", 0.0),
+        TokenShown(1, "def", True, False, "keyword"), TokenShown(2, " f", False, False, "name"),
+        TokenShown(3, ":", True, False, "operator"), TokenShown(4, "</s>", True, True, "other"),
+        TokenShown(5, "x", False, False, "name"),
     )  # fmt: skip
     shown = text(token_lines(TokenRow("", tokens, "", ""), 100))
     assert shown == [
-        "/k keyword ×2, 1 token; /n name ×0, 0 tokens; /o operator ×1, 1 token; other ×1, 1 token",
+        "/k keyword, 1 token; /n name, 0 tokens; /o operator, 1 token; other, 1 token",
         "█ def/k▏", "░  f/n▏", "█ :/o▏⟨</s>⟩▏", "░ x/n▏",
     ]  # fmt: skip
     assert max(map(cell_len, text(token_lines(TokenRow("", tokens, "", ""), 30)))) <= 30
-    bare = TokenRow("", (TokenShown(1, "def", True, False, "keyword"),), "", "")
-    assert text(token_lines(bare, 100))[0] == "/k keyword, 1 token"
 
 
 def test_examples_of_one_row_stand_one_after_the_other() -> None:
@@ -89,8 +87,8 @@ def test_tokens_are_read_from_an_answer() -> None:
     assert row.tokens == (TokenShown(1, "<s>", False, True), TokenShown(5, "a", True, False))
     assert (row.counted, row.left_out, row.faults, row.stands_in) == (1, 2, ("double_begin: x",), True)
     assert row.further[0].tokens[0].text == "b"
-    marked = tokens_of({"tokens": [{"id": 1, "text": "a", "loss": True, "class": "name", "weight": 0.5}]})
-    assert marked.tokens == (TokenShown(1, "a", True, False, "name", 0.5),)
+    marked = tokens_of({"tokens": [{"id": 1, "text": "a", "loss": True, "class": "name"}]})
+    assert marked.tokens == (TokenShown(1, "a", True, False, "name"),)
 
 
 def test_an_answer_without_sense_gives_an_empty_row() -> None:
