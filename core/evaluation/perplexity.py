@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.config.filters import PerplexityFilter
-from core.config.model import GGUFModel, PretrainedModel
+from core.config.model import GGUFModel, PretrainedModel, RunModel
 from core.data.tokens.tokenize import TextTokenizer, encode_documents, pieces
 from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import NumericError, UsageError
@@ -173,9 +173,11 @@ def model_folder(name: str, home: Home) -> Path:
         found = resolve_model(PretrainedModel(kind="pretrained", path=name), home)
         assert found is not None
         return found
-    if not (run.model / "config.json").is_file():
+    if not run.has_model:
         raise UsageError(f"model: the run {run.name} has made no model", hint="`footplate runs` shows their state.")
-    return run.model
+    found = resolve_model(RunModel(kind="run", run=run.name), home)  # of a low-rank run the merged model
+    assert found is not None
+    return found
 
 
 def first_tokens(tokenizer: TextTokenizer, texts: Sequence[str], limit: int) -> Iterator[list[int]]:

@@ -99,6 +99,11 @@ def _inject(model: Any, config: Any, *, with_embeddings: bool) -> None:
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # peft mends it for each layer
         inject_adapter_in_model(config, model, adapter_name=_NAME)
+    if not config.use_dora:  # which takes norms in the type of the input
+        # peft would widen the input of an addition to float32, for autocast to narrow it again: a copy, the same bits.
+        for module in model.modules():
+            if hasattr(module, "lora_A") and hasattr(module, "lora_B"):
+                module.cast_input_dtype_enabled = False
     matrices = embedding_matrices(model) if with_embeddings else []
     for matrix in matrices:  # in place, so that tied ones stay one; peft's copy of them would part GPT-2's
         matrix.requires_grad_(True)

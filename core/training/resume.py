@@ -74,7 +74,18 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str
 
 
 def capture(engine: Engine, batches: Batches, position: Position, marks: Mapping[str, Any]) -> Snapshot:
-    """Return the state of a run between two steps."""
+    """Return the state of a run between two steps.
+
+    Raises: CheckpointError where something is trained that the engine does not know: less than what was trained is
+    never saved.
+    """
+    if lost := [
+        name for name, p in engine.model.named_parameters() if p.requires_grad and name not in engine.parameters
+    ]:
+        raise CheckpointError(
+            f"{len(lost)} tensors are trained and would not be saved, such as {lost[0]}",
+            hint="Nothing was written. Please report this with the preset.",
+        )
     numpy_state: Any = np.random.get_state(legacy=False)
     kind, keys, place = numpy_state["bit_generator"], numpy_state["state"]["key"], numpy_state["state"]["pos"]
     python = random.getstate()
@@ -143,12 +154,17 @@ def missing_pieces(snapshot: Snapshot, engine: Engine) -> list[str]:
 
 def _check_parameters(snapshot: Snapshot, engine: Engine) -> None:
     saved = snapshot.tensors.get("model", {})
-    wrong = [n for n, p in engine.parameters.items() if n not in saved or saved[n].shape != p.shape]
-    wrong += [name for name in saved if name not in engine.parameters]
+    wrong = [f"{name} is missing" for name in engine.parameters if name not in saved]
+    wrong += [
+        f"{name} has the shape {list(saved[name].shape)}, expected {list(parameter.shape)}"
+        for name, parameter in engine.parameters.items()
+        if name in saved and saved[name].shape != parameter.shape
+    ]
+    wrong += [f"{name} is not expected" for name in saved if name not in engine.parameters]
     if wrong:
         raise CheckpointError(
             f"the checkpoint of step {snapshot.step} does not hold this model: {len(wrong)} parameters differ, "
-            f"the first is {wrong[0]}",
+            f"{wrong[0]}",
             hint="A run goes on with the model that it was started with.",
         )
 

@@ -178,3 +178,21 @@ def test_dora_starts_at_the_base_on_a_quantised_one_too(base: Callable[..., Path
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     with computing_in(model, torch.float32):
         torch.testing.assert_close(logits(model), before, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("quantization", [None, NF4], ids=["float", "nf4"])
+def test_the_input_of_an_addition_is_not_widened_and_the_bits_are_the_same(
+    base: Callable[..., Path], row: Callable[..., PackedBatch], quantization: Quantization | None
+) -> None:
+    folder, results = base(), []
+    for widens in (False, True):
+        model = attach(loaded(folder, quantization=quantization), lora(), seed=3)
+        layers = [module for module in model.modules() if hasattr(module, "lora_A")]
+        assert not any(layer.cast_input_dtype_enabled for layer in layers)
+        for layer in layers:
+            layer.cast_input_dtype_enabled = widens
+        engine = Engine(model, AdamW(kind="adamw"), device=CPU, dtype="bf16")
+        objective = NextToken(verify_reading(model, "auto"))
+        steps = [engine.step([row(20, 9)], objective, learning_rate=1e-2) for _ in range(3)]
+        results.append([(step.loss, step.grad_norm) for step in steps])
+    assert results[0] == results[1]

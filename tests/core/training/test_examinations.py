@@ -116,3 +116,22 @@ def test_a_limit_holds_for_each_group() -> None:
     assert found is not None
     assert (found.tokens, found.values["eval/loss"]) == (4, 2.0)
     assert (found.values["eval/loss_a"], found.values["eval/loss_b"]) == (1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "first", "evaluated", "owed"),
+    [(1, True, False, {"evaluate"}), (1, False, False, set()), (2, True, False, {"evaluate"}), (2, True, True, set())],
+)
+def test_the_first_evaluation_is_owed_once(
+    tmp_path: Path, attempt: int, *, first: bool, evaluated: bool, owed: set[str]
+) -> None:
+    run = RunDirectory(tmp_path)
+    writer = EventWriter(run.events, 1)
+    if evaluated:
+        writer.write(Evaluated(step=0, values={"eval/loss": 1.0}, tokens=1, seconds=0.1))
+    if attempt > 1:
+        writer.write(Resumed(step=0, checkpoint=""))
+    writer.close()
+    cadence = SimpleNamespace(checkpoint_steps=4, evaluate_steps=4, sample_steps=8, evaluate_first=first)
+    session = SimpleNamespace(run=run, attempt=attempt)
+    assert owed_at(cast(Any, session), cast(Any, SimpleNamespace(cadence=cadence)), step=0, steps=20) == owed
