@@ -95,7 +95,7 @@ def needs_preset(run: RunDirectory, attempt: int, preset: str, kind: list[str]) 
     from core.data.progress import PreparationStopped
     from core.run import preset_run
     from core.run import session as session_module
-    from core.run.launch import create_run
+    from core.run.launch import create_run, launch
 
     def wait(resolved: object, session: Session) -> str:
         try:
@@ -113,8 +113,8 @@ def needs_preset(run: RunDirectory, attempt: int, preset: str, kind: list[str]) 
         time.sleep(0.5)  # so that others that look meanwhile would see no run
         return create_run(*given)
 
-    preset_run.create_run = create_late
-    preset_run.launch = partial(preset_run.launch, worker=[sys.executable, "-P", __file__, *kind])
+    start = partial(launch, worker=[sys.executable, "-P", __file__, *kind])
+    vars(preset_run).update(create_run=create_late, launch=start)
     worker.run_phase = wait
     session_module.HEARTBEAT_SECONDS = 0.2
     return worker.main([str(run.path), "--attempt", str(attempt)])
