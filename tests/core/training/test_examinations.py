@@ -61,12 +61,17 @@ def test_perplexity_is_weighted_by_tokens(micro_size: int, pad_to: int | None) -
 
 
 def test_a_sample_that_is_left_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "render_prompt", lambda *_: [1])
     monkeypatch.setattr(sampling, "generate", lambda *_, **__: "half a se")
     asked = Sampling(prompts=["a"])
     for leaving, count in ((False, 1), (True, 0)):
         texts = sampling.sample(
-            cast(Any, Stand()), Path(), asked, seed=1, step=1, template="none", is_leaving=lambda now=leaving: now
+            cast(Any, Stand()),
+            Path(),
+            asked,
+            seed=1,
+            step=1,
+            prompt_ids=lambda _: [1],
+            is_leaving=lambda now=leaving: now,
         )
         assert len(texts) == count
 
