@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.run.directory import RunDirectory
 from tui.screens.dialogs import MenuDialog, Option
 from tui.services.run_list import is_live
 from tui.services.safe_text import safe
@@ -20,14 +21,32 @@ _LIVE = (
 )
 
 
+def export_run(app: FootplateApp, run: RunDirectory) -> None:
+    """Open the export of a run, where there is something to export."""
+    from tui.screens.export import ExportScreen  # after the first paint
+
+    if run.has_model:
+        app.push_screen(ExportScreen(run))
+    else:
+        app.tell(safe(f"{run.name} has made no model yet: there is nothing to export."), "warning")
+
+
 async def ask_of_run(app: FootplateApp, watched: Watched) -> None:
     """Let the user choose what to ask of a run, and ask it."""
     name, state = watched.view.name, watched.state
     if state is None or not is_live(state):
         words = f"The run is {state.word if state else 'not known yet'}; nothing else can be asked of it."
         options = [Option("resume", safe("go on from the last checkpoint"), safe(words))]
-        if await app.push_screen_wait(MenuDialog(safe(name), options)) == "resume":
-            app.start_run(watched.run)
+        if watched.run.has_model:
+            about = "As a folder of its own, with a card; e does the same."
+            options.insert(0, Option("export", safe("export its model"), safe(about)))
+        match await app.push_screen_wait(MenuDialog(safe(name), options)):
+            case "resume":
+                app.start_run(watched.run)
+            case "export":
+                export_run(app, watched.run)
+            case _:
+                pass
         return
     options = [Option(value, safe(title), safe(about)) for value, title, about in _LIVE]
     match await app.push_screen_wait(MenuDialog(safe(f"Ask {name} to …"), options)):

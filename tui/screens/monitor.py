@@ -13,7 +13,7 @@ from textual.screen import ModalScreen, Screen
 
 from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.chart_deck import ChartDeck
-from tui.screens.control import ask_of_run
+from tui.screens.control import ask_of_run, export_run
 from tui.screens.monitor_charts import ChartSettings, Pages, curve_request
 from tui.screens.monitor_keys import KEYS, hints_of
 from tui.screens.monitor_layout import PANES, Room
@@ -297,6 +297,11 @@ class MonitorScreen(Screen[None]):
         """Choose what to ask of the run."""
         if self.watched is not None:
             await ask_of_run(self.console_app, self.watched)
+
+    def action_export(self) -> None:
+        """Export the model of the run."""
+        if self.watched is not None:
+            export_run(self.console_app, self.watched.run)
 
     @on(ChartView.Widened)
     def _widened(self) -> None:

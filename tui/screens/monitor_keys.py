@@ -44,6 +44,7 @@ KEYS: list[BindingType] = [
     Binding("p", "pause", "pause", id="monitor.pause", tooltip="Hold the view still; the run goes on"),
     Binding("L", "log", "log", id="monitor.log", tooltip="Log and samples, log, samples, neither"),
     Binding("c", "control", "control", id="monitor.control", tooltip="Stop, save, evaluate, sample"),
+    Binding("e", "export", "export", id="monitor.export", tooltip="The model of a finished run in a folder of its own"),
     Binding(
         "escape",
         "leave",

@@ -15,6 +15,7 @@ from textual.widgets import DataTable
 from core.run.directory import RunDirectory
 from tui.messages import RunsListed
 from tui.screens.app_keys import PLACE_HINTS
+from tui.screens.control import export_run
 from tui.screens.dialogs import ConfirmDialog
 from tui.services.run_list import RunRow, is_live
 from tui.services.runs_text import NARROW, RIGHT, WIDE, cells, detail_lines, empty_lines
@@ -41,6 +42,9 @@ class RunsScreen(Screen[None]):
         Binding("n", "new", "new", id="runs.new", tooltip="Choose a preset and start a run"),
         Binding("r", "resume", "resume", id="runs.resume", tooltip="Go on from the run's last checkpoint"),
         Binding("S", "stop", "stop", id="runs.stop", tooltip="Ask the run to save and stop"),
+        Binding(
+            "e", "export", "export", id="runs.export", tooltip="The model of a finished run in a folder of its own"
+        ),
         Binding("j", "move(1)", "down", show=False, id="runs.down", tooltip="Next run"),
         Binding("k", "move(-1)", "up", show=False, id="runs.up", tooltip="Previous run"),
         Binding("g,home", "edge(0)", "first", show=False, id="runs.first", tooltip="First run"),
@@ -82,6 +86,7 @@ class RunsScreen(Screen[None]):
                     Hint("n", "new", "screen.new"),
                     Hint("r", "resume", "screen.resume"),
                     Hint("S", "stop", "screen.stop"),
+                    Hint("e", "export", "screen.export"),
                 ],
                 PLACE_HINTS,
             ]
@@ -223,6 +228,12 @@ class RunsScreen(Screen[None]):
         text = [safe(f"{verb} {row.name}. It runs on its own; leaving this console does not stop it.")]
         if await self.app.push_screen_wait(ConfirmDialog(safe(f"{verb} {row.name}?"), text, yes=safe("start it"))):
             self.console_app.start_run(self._directory(row))
+
+    def action_export(self) -> None:
+        """Export the model of the run under the cursor."""
+        row = self._row_under_cursor()
+        if row is not None:
+            export_run(self.console_app, self._directory(row))
 
     @work
     async def action_stop(self) -> None:
