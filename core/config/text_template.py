@@ -101,7 +101,7 @@ class _Reading:
     def open(self, start: int) -> None:
         """Begin a part."""
         if self._part is not None:
-            raise TemplateError(f"has [[ {self._place(start)} inside the part that begins {self._place(self._opened_at)}")
+            raise TemplateError(f"has [[ {self._place(start)} in the part that begins {self._place(self._opened_at)}")
         self._part, self._opened_at = [], start
 
     def close(self, start: int) -> None:

@@ -34,7 +34,8 @@ _STREET = re.compile(
 )
 _BOX = re.compile(r"\b(?:P\.?[ ]?O\.?[ ]?Box|Post Office Box)[ ]{1,2}\d{1,8}\b", re.IGNORECASE)
 _STATE = re.compile(
-    rf",{GAP}(?:(?P<clear>{_STATES}|{_CLEAR})|(?P<other>{_OTHERWISE_USED}))\b(?!\.\w)(?P<zip>,?{GAP}{_ZIP})?"
+    rf",{GAP}(?:(?P<clear>{_STATES}|{_CLEAR})|(?P<other>{_OTHERWISE_USED}))\b(?!\.\w| Natives?\b)"
+    rf"(?P<zip>,?{GAP}{_ZIP})?"
 )
 _TOWN = re.compile(
     rf"(?P<cue>\b(?:[Ii]n|[Ff]rom|[Oo]f|[Aa]t|[Nn]ear|[Tt]o|[Oo]utside) )?"

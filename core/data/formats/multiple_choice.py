@@ -86,17 +86,14 @@ def _options(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _listed(options: object) -> dict[str, Any]:
-    match options:
-        case dict():
-            return {str(key): text for key, text in options.items() if text is not None}
-        case [{"key": _, "value": _}, *_] if all(
-            isinstance(one, dict) and {"key", "value"} <= one.keys() for one in options
-        ):
-            return {str(one["key"]): one["value"] for one in options}
-        case list() if len(options) <= len(string.ascii_uppercase):
-            return dict(zip(string.ascii_uppercase, options, strict=False))
-        case _:
-            raise RowError("format", f"expected an object or a list in 'options', found {show(options)}")
+    if isinstance(options, dict):
+        return {str(key): text for key, text in options.items() if text is not None}
+    if not isinstance(options, list) or len(options) > len(string.ascii_uppercase):
+        raise RowError("format", f"expected an object or a list in 'options', found {show(options)}")
+    pairs = [one for one in options if isinstance(one, dict) and {"key", "value"} <= one.keys()]
+    if pairs and len(pairs) == len(options):
+        return {str(one["key"]): one["value"] for one in pairs}
+    return dict(zip(string.ascii_uppercase, options, strict=False))
 
 
 def _right(values: dict[str, Any], letters: list[str], first: int) -> str | None:

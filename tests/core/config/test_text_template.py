@@ -34,7 +34,7 @@ def test_brackets_and_braces(text: str, pieces: tuple[object, ...]) -> None:
         ("a} {b}", "has } at character 2, which no { opens; for a brace write }}"),
         ("{a} [[ {b}", "has [[ at character 5, which no ]] closes"),
         ("{a}\n ]]", "has ]] at character 2 of line 2, which no [[ opens"),
-        ("[[ {a} [[ {b} ]] ]]", "has [[ at character 8 inside the part that begins at character 1"),
+        ("[[ {a} [[ {b} ]] ]]", "has [[ at character 8 in the part that begins at character 1"),
         ("{a} [[ b ]]", "has a part without a column at character 5"),
         ("{}", "has a column without a name at character 1: {}"),
         ("{a..b}", "has a column without a name at character 1: {a..b}"),

@@ -114,6 +114,7 @@ def test_each_switch_leaves_its_part_alone(switch: str, stays: str) -> None:
         "Patient: No. Doctor: Okay, thank you. Patient: Yes, Doctor.",
         "May take 2 tablets. March fracture. Dr. will see the patient.",
         "Parkinson's disease, Foley catheter, Murphy's sign, Babinski, Mother Alzheimer's disease.",
+        "African Americans, Alaska Natives, American Indians and others.",
         "He smoked 20 pack-years, quit in 1998, weighs 92 kg, lived in 2 states.",
     ],
 )
