@@ -39,7 +39,8 @@ def settle(model: Any) -> None:
     """Make a quantised model one that can be trained and examined in turns.
 
     On a CPU with AVX512-BF16, bitsandbytes packs the weights anew at the first look in evaluation mode, with rounded
-    scales, and has no gradient from then on: that is switched off. Raises: UsageError where nothing was quantised.
+    scales, and has no gradient from then on: that is switched off. Under autocast a quantised layer takes and gives
+    its type, as any linear layer does. Raises: UsageError where nothing was quantised.
     """
     layers = quantized_layers(model)
     if not layers:
@@ -49,7 +50,18 @@ def settle(model: Any) -> None:
         )
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
+        layer.register_forward_pre_hook(narrowed)
     del model.config.quantization_config  # the result of the training is not stored in 4 bits
+
+
+def narrowed(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a layer's arguments with its input in the type of autocast, where that is on: a hook before its forward.
+
+    bitsandbytes gives back the type that it was given, which after a norm is float32: twice the memory of what follows.
+    """
+    hidden, *rest = arguments
+    kind = hidden.device.type
+    return (hidden.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else hidden, *rest)
 
 
 def quantized_layers(model: nn.Module) -> list[Any]:

@@ -11,11 +11,16 @@ import pytest
 import torch
 from torch import nn
 
+from core.config.optimization import AdamW
 from core.errors import UsageError
 from core.model.adapters import attach
 from core.model.base_record import Quantization
+from core.model.batch import PackedBatch
 from core.model.quantized import computing_in, count_parameters, quantized_layers, settle, weight_bytes
-from tests.core.model.adapted import NF4, loaded, logits, lora
+from core.model.verification import verify_reading
+from core.training.engine import Engine
+from core.training.objectives import NextToken
+from tests.core.model.adapted import CPU, NF4, loaded, logits, lora
 
 # Dettmers et al. 2023, appendix E.
 PAPER = [
@@ -106,6 +111,45 @@ def test_a_look_in_evaluation_mode_changes_nothing(base: Callable[..., Path]) ->
     first = model.model.layers[0].self_attn.q_proj.lora_B["default"].weight
     assert first.grad is not None
     assert bool(first.grad.any())
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_training_is_that_of_additions_to_the_weights_read_back(
+    base: Callable[..., Path], row: Callable[..., PackedBatch], architecture: str, kind: Any, dtype: Any
+) -> None:
+    """Against the same additions to a model in float32 whose weights went through 4 bits and back."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    folder = base(architecture)
+    quantization = Quantization(kind=kind, double=True, compute_dtype=dtype)
+    four, plain = loaded(folder, quantization=quantization), loaded(folder)
+    for name, module in four.named_modules():
+        if module in quantized_layers(four):
+            weight = dequantize_4bit(module.weight, module.weight.quant_state)
+            target = plain.get_submodule(name)
+            target.weight.data = (weight if isinstance(target, nn.Linear) else weight.T).contiguous()
+    results = []
+    for model in (four, plain):
+        attach(model, lora(), seed=3)
+        with computing_in(model, torch.float32):
+            objective = NextToken(verify_reading(model, "auto"))
+        engine = Engine(model, AdamW(kind="adamw"), device=CPU, dtype=dtype)
+        steps = [engine.step([row(20, 9)], objective, learning_rate=1e-2) for _ in range(3)]
+        results.append([value for step in steps for value in (step.loss, step.grad_norm)])
+    assert results[0] == pytest.approx(results[1], rel=1e-5 if dtype == "fp32" else 1e-2)
+
+
+def test_under_autocast_a_layer_gives_its_type(base: Callable[..., Path]) -> None:
+    quantization = NF4.model_copy(update={"compute_dtype": "bf16"})
+    model = attach(loaded(base(), quantization=quantization), lora(targets=["q_proj"]), seed=3)
+    hidden = torch.randn(5, 64)
+    attention = model.model.layers[0].self_attn
+    for layer in (attention.q_proj, attention.k_proj):  # with an addition and without
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(hidden).dtype is torch.bfloat16
+        assert layer(hidden).dtype is torch.float32
 
 
 @pytest.mark.parametrize("compute_dtype", ["bf16", "fp16", "fp32"])
