@@ -19,7 +19,7 @@ from core.run.directory import Home, RunDirectory
 
 Say = Callable[[Mapping[str, Any]], None]
 
-_OPTIONAL = ("peft", "bitsandbytes", "trl", "deepspeed", "flash_attn", "lm_eval")
+_OPTIONAL = ("trl", "deepspeed", "flash_attn", "lm_eval")
 _LID_FILE = "resources/lid.176.ftz"
 _NO_KENLM = "not installed: only the filter ngram_perplexity wants it (pip install kenlm)"
 

@@ -45,7 +45,7 @@ class MeasureScreen(ModalScreen[None]):
         MeasureScreen:ansi > Vertical {{ border: double $foreground; }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss(None)", "back", show=False, id="measure.back", tooltip="Stop measuring and go back"),
+        Binding("escape,q", "dismiss(None)", "back", show=False, id="measure.back", tooltip="Stop and go back"),
     ]
 
     def __init__(self, questions: Sequence[dict[str, Any] | NotMeasured]) -> None:
