@@ -25,7 +25,8 @@ class AdamW(Section):
     """How both moments are kept. 8bit: block by block in 8 bits (Dettmers et al. 2022, arXiv:2110.02861), a quarter of
     the memory; those of embeddings and of parameters under 4,096 numbers stay in fp32."""
     paged: bool = False
-    """Let the moments move to the host's memory where the GPU's is full."""
+    """Let the moments move to the host's memory where the GPU's is full. Without a GPU it does nothing, and the run
+    says so."""
 
 
 class _Schedule(Section):

