@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class RunRecord:
     """A run as a reader sees it: what a later attempt trained again counts once.
 
     manifest: of its data, None where that is no longer on this machine. loss: (step, mean of what was logged around it)
-    at up to 60 steps; losses: the first, the lowest and the last logged.
+    at up to 60 steps; losses: the first, the lowest and the last logged, of which the lowest is finite.
     """
 
     name: str
@@ -99,7 +100,8 @@ def _curve(run: RunDirectory) -> tuple[tuple[Point, ...], tuple[Point, Point, Po
         for at in range(0, len(steps), size)
     )
     points = [(int(step), float(value)) for step, value in zip(steps, values, strict=True)]
-    return means, (points[0], min(points, key=lambda point: point[1]), points[-1])
+    finite = [point for point in points if math.isfinite(point[1])] or points
+    return means, (points[0], min(finite, key=lambda point: point[1]), points[-1])
 
 
 def _manifest(run: RunDirectory, config: PretrainConfig | SFTConfig, finished: Finished) -> Manifest | None:
