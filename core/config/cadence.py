@@ -39,7 +39,8 @@ class Sampling(Section):
     """What the run writes to show how it is doing."""
 
     prompts: list[Annotated[str, Field(min_length=1, max_length=10_000)]] = Field(default=[], max_length=100)
-    """Beginnings of texts (pre-training) or instructions (fine-tuning) that the model continues."""
+    """Beginnings of texts (pre-training) or instructions (fine-tuning) that the model continues. With template code,
+    what stands behind a line `### Input:` is the input."""
     max_new_tokens: int = Field(default=64, ge=1, le=100_000)
     """Longest continuation in tokens."""
     temperature: float = Field(default=0.8, ge=0, le=100)
