@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
+from core import query
 from core.errors import FootplateError, StorageError, UsageError
 from core.model.adapters import load_adapted
 from core.model.comparison import difference, logits_on, token_rows
@@ -223,3 +225,13 @@ def test_an_unfinished_run_has_nothing_to_export(runs: Home, tmp_path: Path) -> 
 
 def test_sizes_of_files_are_read() -> None:
     assert [shard_bytes(text) for text in ("5GB", "1.5MB", "500KB")] == [5_000_000_000, 1_500_000, 500_000]
+
+
+def test_the_helper_process_exports(runs: Home, tmp_path: Path) -> None:
+    question = {"verb": "export", "run": str(runs.runs / "tuned"), "to": str(tmp_path / "out"), "adapter_only": True}
+    answers = io.StringIO()
+    query.serve(io.BytesIO(b"".join(json.dumps(question).encode() + b"\n" for _ in range(2))), answers, runs)
+    first, second = [json.loads(line) for line in answers.getvalue().splitlines() if '"progress"' not in line]
+    assert (first["type"], first["form"], first["folder"]) == ("result", "adapter", str(tmp_path / "out"))
+    assert (second["type"], second["exit_code"]) == ("error", 2)
+    assert "is there already" in second["message"]
