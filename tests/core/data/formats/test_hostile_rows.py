@@ -18,6 +18,7 @@ KEYS = [
     "question", "answer", "answers", "messages", "conversations", "tools", "label", "chosen", "rejected", "turns",
     "message_id", "parent_id", "text", "role", "replies", "rank", "deleted", "review_result", "message_tree_id",
     "from", "value", "content", "type", "weight", "tool_calls", "function", "name", "arguments",
+    "opa", "opb", "opc", "cop", "options", "answer_idx", "exp", "key", "LONG_ANSWER", "final_decision",
 ]  # fmt: skip
 TEXTS = ["", " ", "a", "b\n", "user", "assistant", "system", "tool", "prompter", "function_call", "\0", "\ud800",
          "\n\nHuman: a\n\nAssistant: b", "\n\nHuman: a\n\nAssistant:", "{", "text"]  # fmt: skip
