@@ -142,28 +142,22 @@ class ChatTemplate:
         return self._split(self.render(marked, add_generation_prompt=True), supervised=False)
 
     @cached_property
-    def _special(self) -> re.Pattern[str] | None:
-        names = self._tokenizer.special_tokens
-        return re.compile("|".join(map(re.escape, names))) if names else None
-
-    @cached_property
     def _marked_special(self) -> re.Pattern[str] | None:
         names = "|".join(map(re.escape, self._tokenizer.special_tokens))
         return re.compile(f"{_MARKS[0]}({names}){_MARKS[1]}") if names else None
 
     def _marked(self, content: str) -> str:
         # Private characters tell what stood in the data from what the template wrote (as transformers 5.24 does).
-        return (
-            self._special.sub(lambda found: f"{_MARKS[0]}{found[0]}{_MARKS[1]}", content) if self._special else content
-        )
+        special = self._tokenizer.special_pattern
+        return special.sub(lambda found: f"{_MARKS[0]}{found[0]}{_MARKS[1]}", content) if special else content
 
     def _end_of_turn(self, answer: str) -> int:
         """Return the length of an answer up to and with its end-of-turn token, which only space may follow.
 
         Where there is no such token the answer ends with its last character that is no space.
         """
-        stop = 0
-        for found in self._special.finditer(answer) if self._special else ():
+        stop, special = 0, self._tokenizer.special_pattern
+        for found in special.finditer(answer) if special else ():
             if answer[found.end() : found.end() + 1] != _MARKS[1]:
                 stop = found.end()
         return stop if stop and not answer[stop:].strip() else len(answer.rstrip())
