@@ -51,8 +51,8 @@ def test_a_chain_ends_with_a_model_of_another_kind(presets: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("self", "cannot begin with its own model: self needs self"),
-        ("ring-a", "cannot begin with its own model: ring-a needs ring-b needs ring-a"),
+        ("self", "cannot begin with its own model: self needs self\n"),
+        ("ring-a", "cannot begin with its own model: ring-a needs ring-b needs ring-a\n"),
         ("data", "the preset data trains no model"),
         ("seccond", 'there is no preset "seccond"'),
         ("{presets}/alone.yaml", "is a file and not the name of a preset"),
