@@ -136,15 +136,15 @@ class DeidentifyFilter(Section):
 
     kind: Literal["deidentify"]
     names: bool = True
-    """Mask names behind a title or a cue, such as Dr. Jones or Patient: Mary Jones."""
+    """Mask names behind a title or a cue, such as Dr. Jones or Patient: Mary Jones, and before M.D. and the like."""
     dates: bool = True
-    """Mask dates but for the year, and ages over 89."""
+    """Mask dates but for the year (of a date of birth the year too), and ages over 89. Weekdays and times stay."""
     contacts: bool = True
     """Mask phone and fax numbers, e-mail and web addresses, IP addresses."""
     numbers: bool = True
-    """Mask social security, record, account, licence, device and vehicle numbers."""
+    """Mask social security numbers, and record, account, licence, device and vehicle numbers behind a cue."""
     places: bool = True
-    """Mask street addresses, ZIP codes, and towns before a state."""
+    """Mask street addresses, ZIP codes behind a state, and towns before one; the state stays."""
 
 
 class ContaminationFilter(Section):
