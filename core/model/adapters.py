@@ -24,7 +24,7 @@ from core.model.base_record import BaseRecord, check_base, read_record, write_re
 from core.model.embeddings import embedding_matrices, grow_embeddings
 from core.model.load import load_folder
 from core.model.placing import placed_whole
-from core.model.quantized import computing_in, narrowed
+from core.model.quantized import computing_in
 from core.model.save import copy_tokenizer, ending_at
 from core.model.targets import adapted_layers, shortest
 from core.model.verification import undisturbed
@@ -104,7 +104,6 @@ def _inject(model: Any, config: Any, *, with_embeddings: bool) -> None:
         for module in model.modules():
             if hasattr(module, "lora_A") and hasattr(module, "lora_B"):
                 module.cast_input_dtype_enabled = False
-                module.register_forward_pre_hook(narrowed)  # once, for the base and the addition
     matrices = embedding_matrices(model) if with_embeddings else []
     for matrix in matrices:  # in place, so that tied ones stay one; peft's copy of them would part GPT-2's
         matrix.requires_grad_(True)

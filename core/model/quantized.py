@@ -50,11 +50,11 @@ def settle(model: Any) -> None:
         )
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
-        layer.register_forward_pre_hook(narrowed)
+        layer.register_forward_pre_hook(_narrowed)
     del model.config.quantization_config  # the result of the training is not stored in 4 bits
 
 
-def narrowed(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+def _narrowed(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a layer's arguments with its input in the type of autocast, where that is on: a hook before its forward.
 
     bitsandbytes gives back the type that it was given, which after a norm is float32: twice the memory of what follows.
