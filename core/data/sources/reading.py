@@ -1,7 +1,6 @@
 """Documents and rows of every kind of source, with a place for messages and the bad ones counted.
 
-`documents` yields text for next-token prediction, `rows` yields objects for fine-tuning. Both read one source, or one
-unit of it, as a stream; nothing is held but the row at hand.
+`documents` yields text, `rows` yields objects, of a source or a unit of it; nothing is held but the row at hand.
 """
 
 from __future__ import annotations
@@ -223,9 +222,9 @@ def _of_file(
         case FilesSource():
             return read_text(path, tally, source.document, span)
         case JSONSource() | ParquetSource() | PathSource():
-            document = source.document if isinstance(source, PathSource) else "file"
-            if (container := _container(source, path)) == "xml" and isinstance(source, PathSource):
-                return read_xml_rows(path, source.record, tally)
+            document, record = (source.document, source.record) if isinstance(source, PathSource) else ("file", None)
+            if (container := _container(source, path)) == "xml":
+                return read_xml_rows(path, record, tally)
             return read_container(path, container, tally, document=document, span=span, choose=choose)
         case _:
             assert_never(source)
