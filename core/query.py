@@ -91,7 +91,7 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
         case "measure":
             return measure.measure(measure.MeasureQuestion.of(question), say, home)
         case "export":
-            return export.export(export.ExportQuestion.of(question), say, home)
+            return export.export(export.ExportQuestion.of(question), say, home, os.environ)
         case _:
             raise UsageError(f"{verb!r} is no verb", hint=f"Ask for {', '.join(_VERBS)}.")
 

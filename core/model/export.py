@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from core.errors import UsageError
 from core.model.adapters import CONFIG, WEIGHTS
 from core.model.base_record import FILE, BaseRecord, is_adapter, read_record
 from core.model.card import Exported, Form, card
-from core.model.converter import find_converter
+from core.model.converter import Converter, find_converter
 from core.model.gguf import Progress
 from core.model.gguf_export import OutType, write_gguf
 from core.model.load import load_folder
@@ -52,7 +52,7 @@ class Plan:
     parameters: int
     record: BaseRecord | None = None
     base: Path | None = None
-    converter: Path | None = None
+    converter: Converter | None = None
 
     @property
     def bytes_needed(self) -> int:
@@ -63,11 +63,13 @@ class Plan:
         return one + (one + self.parameters * _BYTES["fp32"] if self.wish.gguf else 0) + _SPARE_BYTES
 
 
-def plan_export(run: RunDirectory, home: Home, wish: Wish, progress: Progress) -> Plan:
+def plan_export(
+    run: RunDirectory, home: Home, wish: Wish, *, environment: Mapping[str, str], progress: Progress
+) -> Plan:
     """Return what to write. Raises: UsageError where the run's model cannot be exported so, before any work."""
     if wish.adapter_only:
         return _adapter_alone(run, wish)
-    converter = find_converter(home, os.environ) if wish.gguf else None
+    converter = find_converter(home, environment) if wish.gguf else None
     if not is_adapter(run.model):
         stored = wish.dtype or type_of_weights(run.model)
         return Plan(run, wish, stored, _count(run.model), converter=converter)

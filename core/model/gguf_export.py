@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +12,7 @@ from typing import Any, Literal
 import core
 from core.errors import DataError, NumericError, UsageError
 from core.model.comparison import Difference, difference, logits_on, token_rows
+from core.model.converter import Converter
 from core.model.gguf import Progress, convert_gguf, silent
 from core.model.load import load_folder
 
@@ -39,7 +38,7 @@ class GGUFReport:
 
 
 def write_gguf(
-    folder: Path, file: Path, *, outtype: OutType, converter: Path, progress: Progress = silent
+    folder: Path, file: Path, *, outtype: OutType, converter: Converter, progress: Progress = silent
 ) -> GGUFReport:
     """Write the model in `folder` as `file`, read that back, and compare its logits and its tokens.
 
@@ -58,27 +57,21 @@ def write_gguf(
     return report
 
 
-def _run(converter: Path, folder: Path, file: Path, outtype: OutType) -> None:
-    command = [sys.executable, "-m", "core.model.gguf_runner", str(converter)]
+def _run(converter: Converter, folder: Path, file: Path, outtype: OutType) -> None:
+    command = [sys.executable, "-m", "core.model.gguf_runner", str(converter.script)]
     command += [str(folder), "--outfile", str(file), "--outtype", outtype]
     ended = subprocess.run(
-        command, cwd=_SOURCE, env=_environment(os.environ), capture_output=True, text=True, errors="replace",
+        command, cwd=_SOURCE, env=dict(converter.environment), capture_output=True, text=True, errors="replace",
         check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     if ended.returncode or not file.is_file():
         file.unlink(missing_ok=True)
         words = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
         raise UsageError(
-            f"{converter} could not convert the model: {words[-1] if words else f'exit code {ended.returncode}'}",
+            f"{converter.script} could not convert the model: {words[-1] if words else ended.returncode}",
             hint="It converts the architectures and tokenizers that llama.cpp runs. A newer llama.cpp may know more: "
             "set LLAMA_CPP to a checkout of it.",
         )
-
-
-def _environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for the converter: without a network, and without the tokens of a login."""
-    kept = {name: value for name, value in environment.items() if not name.startswith(("HF_TOKEN", "HUGGING_FACE_HUB"))}
-    return {**kept, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
 
 
 def _compared(folder: Path, file: Path, outtype: OutType) -> Difference:

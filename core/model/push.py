@@ -66,7 +66,7 @@ def _told(folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (HTTPError, OSError, ValueError) as error:
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        said = " ".join(str(error).split())[:400] or type(error).__name__
         words = said.replace(token, "...") if (token := get_token()) else said
         kept = f" The export is whole and lies in {folder}: `hf upload` takes it from there." if folder else ""
         raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,8 +39,10 @@ class ExportQuestion(Question):
     private: bool = True
 
 
-def export(question: ExportQuestion, say: Say, home: Home) -> dict[str, Any]:
+def export(question: ExportQuestion, say: Say, home: Home, environment: Mapping[str, str]) -> dict[str, Any]:
     """Write the folder, whole or not at all, and upload it where that is asked for.
+
+    `environment` says where a converter is.
 
     Raises: UsageError for a run without a model, a folder that is there already, or what does not fit together;
     StorageError without room; what merging, converting and uploading raise.
@@ -58,7 +61,7 @@ def export(question: ExportQuestion, say: Say, home: Home) -> dict[str, Any]:
     _check_place(destination)
     if question.push:
         check_push(question.push, private=question.private)
-    plan = plan_export(run, home, wish, progress)
+    plan = plan_export(run, home, wish, environment=environment, progress=progress)
     _check_space(destination, plan.bytes_needed)
     with placed_whole(destination) as folder:
         made = write_export(plan, folder, record, name=destination.name, progress=progress)

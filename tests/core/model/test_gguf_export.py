@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from core.errors import DataError, NumericError, UsageError
 from core.model import gguf_export
-from core.model.converter import SCRIPT, fetch_converter
+from core.model.converter import SCRIPT, Converter, fetch_converter, find_converter
 from core.model.gguf_export import write_gguf
 from core.model.gguf_runner import splits_as_gpt2
 from core.model.save import save_model
@@ -21,9 +22,9 @@ from tests.core.model.adapters_by_code import write_base, write_tokenizer
 Build = Callable[..., Any]
 
 
-def _converter(tmp_path: Path, text: str) -> Path:
+def _converter(tmp_path: Path, text: str) -> Converter:
     (tmp_path / SCRIPT).write_text(text)
-    return tmp_path / SCRIPT
+    return find_converter(Home(tmp_path), {**os.environ, "LLAMA_CPP": str(tmp_path)})
 
 
 def test_what_the_converter_said_is_told_and_no_file_stays(build: Build, tmp_path: Path) -> None:
@@ -43,14 +44,14 @@ def test_what_the_converter_said_is_told_and_no_file_stays(build: Build, tmp_pat
 def test_the_converter_gets_what_it_needs_and_no_login(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "hf_secret")
     script = _converter(
         tmp_path,
         "import json, os, sys, pathlib\n"
         f"pathlib.Path({str(tmp_path / 'seen.json')!r}).write_text(json.dumps([sys.argv[1:], dict(os.environ)]))\n"
         "pathlib.Path(sys.argv[sys.argv.index('--outfile') + 1]).write_bytes(b'GGUF' + bytes(100))\n",
     )
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "hf_secret")
     folder = write_base(build(), tmp_path / "model")
     with pytest.raises(UsageError, match="cannot be read"):
         write_gguf(folder, tmp_path / "x.gguf", outtype="bf16", converter=script)
@@ -131,7 +132,8 @@ def test_a_tiny_model_reads_back_from_the_real_converter(tmp_path: Path, archite
     )  # fmt: skip
     save_model(AutoModelForCausalLM.from_config(config), tmp_path / "tokenizer", tmp_path / "model")
     assert load_folder(tmp_path / "model").config.model_type == architecture
-    converter = fetch_converter(home) / SCRIPT
+    fetch_converter(home)
+    converter = find_converter(home, {"PATH": ""})
     report = write_gguf(tmp_path / "model", tmp_path / "x.gguf", outtype=outtype, converter=converter)
     bound = {"f32": 1e-5, "f16": 2e-3, "bf16": 2e-2}[outtype]
     assert report.logits.relative < bound
