@@ -121,9 +121,8 @@ def _without_docstring(function: _Function, lines: list[str]) -> list[str] | Non
     docstring = function.body[0]
     assert docstring.end_lineno is not None
     assert docstring.end_col_offset is not None
-    before = lines[docstring.lineno - 1].encode()[: docstring.col_offset]
     behind = lines[docstring.end_lineno - 1].encode()[docstring.end_col_offset :].strip()
-    if before.strip() or (behind and not behind.startswith(b"#")):
+    if behind and not behind.startswith(b"#"):
         return None
     first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)]) - 1
     body = lines[docstring.end_lineno : function.end_lineno]

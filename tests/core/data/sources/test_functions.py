@@ -61,7 +61,7 @@ class Box:
         return f"""
 two lines {
             self.held}
-  kept as they are
+      kept as they are
 """ + "é" + \'\'\'
   another\'\'\'
 
@@ -137,7 +137,7 @@ def test_a_method_is_moved_to_the_margin_and_its_strings_stay(module: Path) -> N
         '    width: dict[str, int] = {"a:": 1},  # a colon\n) -> str:'
     )
     assert row["output"].startswith(row["input"] + "\n    def inner():\n        ")
-    assert row["output"].endswith("\n  kept as they are\n\"\"\" + \"é\" + '''\n  another'''")
+    assert row["output"].endswith("\n      kept as they are\n\"\"\" + \"é\" + '''\n  another'''")
     original = next(
         node for node in ast.walk(ast.parse(MODULE)) if isinstance(node, ast.FunctionDef) and node.name == "text"
     )
