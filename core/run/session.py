@@ -139,8 +139,10 @@ class Session:
 
     @contextmanager
     def section(self, name: str) -> Iterator[None]:
-        """Have the heartbeat say what the run is at: loading, preparing, training, evaluating, sampling, saving; or for
-        which run it waits."""
+        """Have the heartbeat say what the run is at: loading, preparing, training, evaluating, sampling, saving.
+
+        Or for which run it waits.
+        """
         self._sections.append(name)
         self._pulse.progressed()
         try:

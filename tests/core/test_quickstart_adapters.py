@@ -55,7 +55,7 @@ def test_it_runs_from_nothing_to_a_model_that_has_learned(brief_home: Home, name
     assert losses == sorted(losses, reverse=True)
     assert (run.model / "adapter_model.safetensors").is_file()
     answers = [event.text for event in events(run) if isinstance(event, Sampled)]
-    assert any(answer.startswith("def ") for answer in answers), answers
+    assert any(answer.startswith("def") for answer in answers), answers
     assert [made.name for made in sorted(brief_home.runs.iterdir())] == sorted(
         {"quickstart", *NAMES[: NAMES.index(name) + 1]}
     )
