@@ -56,8 +56,8 @@ def adapt(model_class: Any) -> None:
 def with_context_length(load: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Return `load` with GPT-2's n_ctx, which transformers no longer writes: it is n_positions."""
 
-    def loaded(*arguments: Any) -> dict[str, Any]:
-        values = load(*arguments)
+    def loaded(*arguments: Any, **keywords: Any) -> dict[str, Any]:
+        values = load(*arguments, **keywords)
         if "n_positions" in values:
             values.setdefault("n_ctx", values["n_positions"])
         return values

@@ -14,7 +14,7 @@ from core.errors import DataError, NumericError, UsageError
 from core.model import gguf_export
 from core.model.converter import SCRIPT, Converter, fetch_converter, find_converter
 from core.model.gguf_export import write_gguf
-from core.model.gguf_runner import splits_as_gpt2
+from core.model.gguf_runner import splits_as_gpt2, with_context_length
 from core.model.save import save_model
 from core.run.directory import Home
 from tests.core.model.adapters_by_code import write_base, write_tokenizer
@@ -107,6 +107,16 @@ def test_only_a_tokenizer_that_splits_as_gpt2_is_called_so(tmp_path: Path) -> No
     ):
         (folder / "tokenizer.json").write_text(json.dumps({**whole, **change}))
         assert not splits_as_gpt2(folder), change
+
+
+def test_the_number_of_positions_has_gpt2s_own_name_too() -> None:
+    def load(folder: str, *, is_mistral_format: bool) -> dict[str, Any]:
+        assert not is_mistral_format
+        return {"n_positions": 64} if folder == "gpt2" else {"max_position_embeddings": 64}
+
+    loaded = with_context_length(load)
+    assert loaded("gpt2", is_mistral_format=False) == {"n_positions": 64, "n_ctx": 64}
+    assert loaded("llama", is_mistral_format=False) == {"max_position_embeddings": 64}
 
 
 @pytest.mark.slow(reason="fetches the converter; it and the reader take 10 s a file")
