@@ -60,20 +60,14 @@ def test_perplexity_is_weighted_by_tokens(micro_size: int, pad_to: int | None) -
     assert found.values["eval/perplexity"] == pytest.approx(math.exp(12 / 11))
 
 
-def test_a_sample_that_is_left_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("leaving", "count"), [(False, 1), (True, 0)])
+def test_a_sample_that_is_left_is_not_shown(monkeypatch: pytest.MonkeyPatch, leaving: bool, count: int) -> None:
     monkeypatch.setattr(sampling, "generate", lambda *_, **__: "half a se")
     asked = Sampling(prompts=["a"])
-    for leaving, count in ((False, 1), (True, 0)):
-        texts = sampling.sample(
-            cast(Any, Stand()),
-            Path(),
-            asked,
-            seed=1,
-            step=1,
-            prompt_ids=lambda _: [1],
-            is_leaving=lambda now=leaving: now,
-        )
-        assert len(texts) == count
+    texts = sampling.sample(
+        cast(Any, Stand()), Path(), asked, seed=1, step=1, prompt_ids=lambda _: [1], is_leaving=lambda: leaving
+    )
+    assert len(texts) == count
 
 
 @pytest.mark.parametrize(("again", "owed"), [(False, {"sample"}), (True, {"evaluate", "sample"})])
