@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from core.config.adapter import LoRA, QLoRA
 from core.errors import CheckpointError, UsageError
-from core.model.base_record import BaseRecord, check_base, read_record, write_record
+from core.model.base_record import AdapterRecord, check_base, read_record, write_record
 from core.model.embeddings import embedding_matrices, grow_embeddings
 from core.model.load import load_folder
 from core.model.placing import placed_whole
@@ -165,7 +165,7 @@ def adapter_tensors(model: Any) -> dict[str, Tensor]:
 
 
 def save_adapter(
-    model: Any, destination: Path, *, record: BaseRecord, tokenizer: Path, stop_token_ids: Sequence[int] = ()
+    model: Any, destination: Path, *, record: AdapterRecord, tokenizer: Path, stop_token_ids: Sequence[int] = ()
 ) -> None:
     """Write the adapter of `model` in peft's layout, with base.json, the tokenizer and how texts end.
 

@@ -23,7 +23,7 @@ class Quantization(BaseModel):
     compute_dtype: Literal["bf16", "fp16", "fp32"]
 
 
-class BaseRecord(BaseModel):
+class AdapterRecord(BaseModel):
     """The model that an adapter was trained on.
 
     model: the section of the configuration that named it, as JSON. digest: what `weights_digest` gave for its folder.
@@ -49,10 +49,10 @@ def is_adapter(folder: Path) -> bool:
     return (folder / FILE).is_file() and not (folder / "config.json").exists()
 
 
-def read_record(folder: Path) -> BaseRecord:
+def read_record(folder: Path) -> AdapterRecord:
     """Return the record beside an adapter. Raises: UsageError where there is none, or one that cannot be read."""
     try:
-        return BaseRecord.model_validate_json((folder / FILE).read_bytes())
+        return AdapterRecord.model_validate_json((folder / FILE).read_bytes())
     except FileNotFoundError as error:
         raise UsageError(
             f"{folder} has no {FILE}, which says what the adapter belongs to",
@@ -62,12 +62,12 @@ def read_record(folder: Path) -> BaseRecord:
         raise UsageError(f"{folder / FILE} cannot be read: {error}") from error
 
 
-def write_record(folder: Path, record: BaseRecord) -> None:
+def write_record(folder: Path, record: AdapterRecord) -> None:
     """Write the record into `folder`."""
     (folder / FILE).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def check_base(record: BaseRecord, folder: Path) -> None:
+def check_base(record: AdapterRecord, folder: Path) -> None:
     """Refuse a base other than the recorded one. Raises: UsageError with both digests."""
     found = weights_digest(folder)
     if found != record.digest:

@@ -15,7 +15,7 @@ from core.config.data import PreparedData
 from core.config.presets import draft_of
 from core.config.saving import compact
 from core.config.yaml_text import Value, block_text
-from core.model.base_record import BaseRecord
+from core.model.base_record import AdapterRecord
 from core.model.gguf_export import GGUFReport
 from core.model.markdown import escaped, fenced, sparkline, table
 from core.model.merge import MergeReport
@@ -39,7 +39,7 @@ class Exported:
     dtype: str
     parameters: int
     base: str = ""
-    record: BaseRecord | None = None
+    record: AdapterRecord | None = None
     merge: MergeReport | None = None
     gguf: GGUFReport | None = None
 

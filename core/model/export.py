@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import UsageError
 from core.model.adapters import CONFIG, WEIGHTS
-from core.model.base_record import FILE, BaseRecord, is_adapter, read_record
+from core.model.base_record import FILE, AdapterRecord, is_adapter, read_record
 from core.model.card import Exported, Form, card
 from core.model.converter import Converter, find_converter
 from core.model.gguf import Progress
@@ -50,7 +50,7 @@ class Plan:
     wish: Wish
     dtype: StoredType
     parameters: int
-    record: BaseRecord | None = None
+    record: AdapterRecord | None = None
     base: Path | None = None
     converter: Converter | None = None
 
@@ -120,7 +120,7 @@ def write_export(plan: Plan, folder: Path, run: RunRecord, *, name: str, progres
     return made
 
 
-def hub_name(record: BaseRecord | None) -> str:
+def hub_name(record: AdapterRecord | None) -> str:
     """Return the name on the hub of an adapter's base, "" where it is not known to be from there."""
     if record is None or record.model.get("kind") != "pretrained":
         return ""

@@ -14,7 +14,7 @@ import torch
 
 from core.errors import NumericError, UsageError
 from core.model.adapters import load_adapted
-from core.model.base_record import BaseRecord, check_base, read_record
+from core.model.base_record import AdapterRecord, check_base, read_record
 from core.model.comparison import Difference, difference, logits_on, token_rows
 from core.model.gguf import Progress, silent
 from core.model.placing import placed_whole
@@ -157,7 +157,7 @@ def tensor_headers(folder: Path) -> Iterator[dict[str, Any]]:
         yield from (tensor for name, tensor in header.items() if name != "__metadata__")
 
 
-def _checked(adapter_folder: Path, base_folder: Path) -> BaseRecord:
+def _checked(adapter_folder: Path, base_folder: Path) -> AdapterRecord:
     """Return the record of an adapter once it is known to be one, and not to be merged already."""
     if (adapter_folder / MERGE).is_file() or (adapter_folder / "config.json").is_file():
         what = "was merged already" if (adapter_folder / MERGE).is_file() else "is a whole model"
@@ -178,7 +178,7 @@ def _checked(adapter_folder: Path, base_folder: Path) -> BaseRecord:
     return record
 
 
-def _rows(model: Any, record: BaseRecord) -> list[torch.Tensor]:
+def _rows(model: Any, record: AdapterRecord) -> list[torch.Tensor]:
     return token_rows(model, vocabulary_size=record.vocabulary_size, also=record.added_token_ids)
 
 

@@ -13,7 +13,7 @@ from core.config.model import GGUFModel, Model, PretrainedModel
 from core.config.phases import PretrainConfig, SFTConfig
 from core.data.manifest import Manifest
 from core.errors import UsageError
-from core.model.base_record import BaseRecord, Quantization, weights_digest
+from core.model.base_record import AdapterRecord, Quantization, weights_digest
 from core.model.compile import compile_layers
 from core.model.fetch import SMOLLM2
 from core.model.load import Vocabulary, build_model
@@ -35,7 +35,7 @@ class Trainable:
     reading: Reading
     facts: dict[str, str | int | float | bool]
     base_digest: str
-    record: BaseRecord | None
+    record: AdapterRecord | None
 
 
 def trainable_model(
@@ -102,11 +102,11 @@ def _record(
     folder: Path | None,
     digest: str,
     quantization: Quantization | None,
-) -> BaseRecord | None:
+) -> AdapterRecord | None:
     if folder is None or isinstance(config.adapter, Full):
         return None
     added = manifest.added_tokens
-    return BaseRecord(
+    return AdapterRecord(
         model=_as_named_from_anywhere(config.model).model_dump(mode="json"),
         digest=digest,
         vocabulary_size=manifest.vocabulary_size,

@@ -11,7 +11,7 @@ import torch
 from core.config.adapter import LoRA
 from core.config.model import PretrainedModel
 from core.model.adapters import attach, save_adapter
-from core.model.base_record import BaseRecord, Quantization, weights_digest
+from core.model.base_record import AdapterRecord, Quantization, weights_digest
 from core.model.load import Vocabulary, build_model
 
 CPU = torch.device("cpu")
@@ -60,8 +60,8 @@ def frozen(model: Any) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
 
 
-def record_of(folder: Path, *, whole: bool = False, quantization: Quantization | None = None) -> BaseRecord:
-    return BaseRecord(
+def record_of(folder: Path, *, whole: bool = False, quantization: Quantization | None = None) -> AdapterRecord:
+    return AdapterRecord(
         model={"kind": "pretrained", "path": str(folder)},
         digest=weights_digest(folder),
         vocabulary_size=TOKENS + 3,

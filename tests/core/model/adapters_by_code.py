@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from core.config.adapter import LoRA, QLoRA
 from core.model.adapters import attach, save_adapter
-from core.model.base_record import BaseRecord, Quantization, weights_digest
+from core.model.base_record import AdapterRecord, Quantization, weights_digest
 from core.model.embeddings import grow_embeddings
 from core.model.load import load_folder
 from core.model.save import save_model
@@ -57,7 +57,7 @@ def write_adapter(
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-    record = BaseRecord(
+    record = AdapterRecord(
         model=named or {"kind": "pretrained", "path": str(base)},
         digest=weights_digest(base),
         vocabulary_size=size,

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from core.config.phases import PretrainConfig
 from core.config.presets import read_yaml, resolve
 from core.data.manifest import Manifest, SourceRecord, SplitRecord
-from core.model.base_record import BaseRecord, Quantization
+from core.model.base_record import AdapterRecord, Quantization
 from core.model.card import Exported, card
 from core.model.comparison import Difference
 from core.model.merge import MergeReport
@@ -115,7 +115,7 @@ def test_marks_say_what_was_not_exact(run: RunRecord) -> None:
 
 
 def test_a_merge_and_an_adapter_say_what_they_belong_to(run: RunRecord) -> None:
-    record = BaseRecord(
+    record = AdapterRecord(
         model={"kind": "pretrained", "path": "org/base"}, digest="ab" * 32, vocabulary_size=302,
         added_tokens=["<|code|>", "<|/code|>"], added_token_ids=[300, 301],
         quantization=Quantization(kind="nf4", double=True, compute_dtype="bf16"),
@@ -148,7 +148,7 @@ def test_hostile_text_cannot_break_the_card(run: RunRecord) -> None:
         manifest=_manifest(_source(_HOSTILE, licences={"L": _HOSTILE}), dropped={_HOSTILE: 3}),
         versions={"torch": _HOSTILE},
     )
-    record = BaseRecord(model={"kind": "pretrained", "path": _HOSTILE}, digest="ab" * 32, vocabulary_size=3)
+    record = AdapterRecord(model={"kind": "pretrained", "path": _HOSTILE}, digest="ab" * 32, vocabulary_size=3)
     text = card(hostile, Exported("merged", "fp32", 1, "", record))
     data = ModelCard(text).data
     assert data.tags == ["footplate", "pretrain", "full"], "the header is what it should be"
