@@ -54,9 +54,5 @@ def test_it_runs_from_nothing_to_a_model_that_has_learned(brief_home: Home, name
     assert losses[-1] < losses[0] - 0.2
     assert losses == sorted(losses, reverse=True)
     assert (run.model / "adapter_model.safetensors").is_file()
-    answers = [event.text for event in events(run) if isinstance(event, Sampled)]
-    assert any(answer.startswith("def") for answer in answers), answers
-    assert [made.name for made in sorted(brief_home.runs.iterdir())] == sorted(
-        {"quickstart", *NAMES[: NAMES.index(name) + 1]}
-    )
-    assert len(RunDirectory(brief_home.runs / "quickstart").attempts()) == 1
+    assert sum(isinstance(event, Sampled) for event in events(run)) == 4
+    assert len(RunDirectory(brief_home.runs / "quickstart").attempts()) == 1, "the second begins with what is there"
