@@ -25,8 +25,8 @@ class CodeTokens(Section):
 class FillInTheMiddle(Section):
     """Documents cut in three, of which the middle comes last (Bavarian et al. 2022, arXiv:2207.14255)."""
 
-    rate: float = Field(default=0.5, gt=0, le=1)
-    """Share of the documents that are cut; the others stay as they are."""
+    rate: float = Field(default=0.0, ge=0, le=1)
+    """Share of the documents that are cut, such as 0.5; the others stay as they are."""
     suffix_first_rate: float = Field(default=0.5, ge=0, le=1)
     """Share of the cut ones that begin with the suffix (SPM) and not with the prefix (PSM)."""
     prefix_token: str = Field(default="<|fim_prefix|>", min_length=1, max_length=100)

@@ -45,7 +45,7 @@ def _names(draft: Partial) -> Mapping[str, str]:
     if draft.at("data.kind") == "instructions" and draft.at("data.template") == "code":
         marked = _COMMENTS if draft.at("data.code_tokens.mark_comments") is True else {}
         return {f"data.code_tokens.{name}": token for name, token in {**_CODE, **marked}.items()}
-    if draft.at("data.kind") == "text" and isinstance(draft.at("data.fill_in_the_middle"), dict):
+    if draft.at("data.kind") == "text" and draft.number("data.fill_in_the_middle.rate", 0.0):
         return {f"data.fill_in_the_middle.{name}": token for name, token in _GAPS.items()}
     return {}
 

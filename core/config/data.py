@@ -76,8 +76,8 @@ class TextData(Section):
     """How many dropped documents are kept to look at, for each rule."""
     mix: Mix = Mix()
     """How much of each source is taken."""
-    fill_in_the_middle: FillInTheMiddle | None = None
-    """Teach the model to fill a gap. Empty: documents stay as they are."""
+    fill_in_the_middle: FillInTheMiddle = FillInTheMiddle()
+    """Teach the model to fill a gap, where its rate is above 0."""
     syntax: Syntax | None = None
     """Mark tokens by their class of source code, for loss.syntax_weights: auto (by the document's file name; what has
     none, or one of no language, is not marked), or the Pygments name of one language. Empty: no marks."""

@@ -163,7 +163,7 @@ class _Preparation:
 
     def _template(self, tokenizer: TextTokenizer) -> TemplateName | None:
         if not isinstance(self._data, InstructionData):
-            if (gaps := self._data.fill_in_the_middle) is not None:
+            if (gaps := self._data.fill_in_the_middle).rate:
                 check_special(tokenizer, gaps_tokens(gaps))
             return None
         template = resolve_template(self._data.template, tokenizer, self._data.code_tokens)

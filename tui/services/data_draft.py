@@ -165,7 +165,7 @@ def question_training(form: FormState) -> dict[str, Any]:
     Raises: ConfigurationError where the draft does not hold.
     """
     config = resolve(form.draft)
-    is_cut = isinstance(config.data, TextData) and config.data.fill_in_the_middle is not None
+    is_cut = isinstance(config.data, TextData) and config.data.fill_in_the_middle.rate > 0
     return {"seed": config.seed} if is_cut else {}
 
 

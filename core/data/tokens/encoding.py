@@ -207,8 +207,8 @@ def _texts(tokenizer: TextTokenizer, batch: list[Item], plan: Plan) -> Iterator[
 
 
 def _parts(item: Item, plan: Plan) -> list[DocumentPart]:
-    gaps = plan.data.fill_in_the_middle if isinstance(plan.data, TextData) else None
-    return document_parts(item.payload, gaps, seed=plan.seed)
+    assert isinstance(plan.data, TextData), "a conversation is laid by its template"
+    return document_parts(item.payload, plan.data.fill_in_the_middle, seed=plan.seed)
 
 
 def _conversations(

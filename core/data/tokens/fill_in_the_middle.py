@@ -20,13 +20,13 @@ _BYTES = 8
 _PERSON = b"fill the middle"
 
 
-def document_parts(text: str, config: FillInTheMiddle | None, *, seed: int) -> list[DocumentPart]:
+def document_parts(text: str, config: FillInTheMiddle, *, seed: int) -> list[DocumentPart]:
     """Return a document as the parts of which its tokens are made; one where it is not cut.
 
     Seed and text alone decide whether and where it is cut: neither its place nor who encodes it. The parts with a
     `start` hold every character once.
     """
-    if config is None:
+    if not config.rate:
         return [DocumentPart(text, 0)]
     chosen, suffix_first, one, other = _draws(text, seed)
     if chosen >= config.rate * 2 ** (8 * _BYTES):

@@ -100,7 +100,7 @@ def valid_cases() -> Iterator[dict[str, Any]]:
         yield {**training("pretrain", text_data(tokenizer="model"), "gguf"), "adapter": dict(adapter)}
     code = {**instruction_data("functions"), "template": "code", "code_tokens": {}, "syntax": "auto"}
     yield {"phase": "prepare", "about": {"title": "A case"}, "data": code}
-    filled = {**text_data("code", "load"), "fill_in_the_middle": {}, "syntax": "python"}
+    filled = {**text_data("code", "load"), "fill_in_the_middle": {"rate": 0.5}, "syntax": "python"}
     yield {"phase": "prepare", "about": {"title": "A case"}, "data": filled}
     yield {"phase": "prepare", "about": {"title": "A case"}, "data": instruction_data("hub")}
     yield training("sft", {"kind": "run", "run": "prepared-1"}, "run")

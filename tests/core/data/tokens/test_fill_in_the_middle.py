@@ -70,7 +70,7 @@ def test_rates_are_shares_of_the_documents() -> None:
     first = [parts[1].text == SUFFIX and parts[2].text != MIDDLE for parts in cut if len(parts) > 1]
     assert share == pytest.approx(0.3, abs=0.03)
     assert sum(first) / len(first) == pytest.approx(0.2, abs=0.05)
-    assert [len(document_parts(text, None, seed=5)) for text in texts[:3]] == [1, 1, 1]
+    assert [len(document_parts(text, FillInTheMiddle(), seed=5)) for text in texts[:3]] == [1, 1, 1]
 
 
 def test_cuts_are_spread_over_the_whole_text() -> None:
@@ -156,12 +156,12 @@ def test_a_tokenizer_without_the_tokens_is_refused_before_anything_is_read(
     tmp_path: Path, byte_level: Callable[..., Path]
 ) -> None:
     tokenizer = {"kind": "load", "path": str(byte_level())}
-    data = _data(tmp_path, "a\nb\n", tokenizer=tokenizer, fill_in_the_middle={})
+    data = _data(tmp_path, "a\nb\n", tokenizer=tokenizer, fill_in_the_middle={"rate": 0.5})
     with pytest.raises(DataError, match=r"prefix_token: expected a special token.*does not have") as caught:
         prepare(data, tmp_path / "made", seed=7, model_tokenizer=None, work=WORK)
     assert caught.value.hint is not None
     assert "added_tokens" in caught.value.hint
     added = {**tokenizer, "added_tokens": list(gaps_tokens(FillInTheMiddle()).values())}
-    made = prepare(_data(tmp_path, "a\nb\n", tokenizer=added, fill_in_the_middle={}), tmp_path / "made",
+    made = prepare(_data(tmp_path, "a\nb\n", tokenizer=added, fill_in_the_middle={"rate": 0.5}), tmp_path / "made",
                    seed=7, model_tokenizer=None, work=WORK)  # fmt: skip
     assert made.manifest.added_tokens == [PREFIX, SUFFIX, MIDDLE]
