@@ -134,7 +134,9 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "gaps of a new tokenizer": (filtered(fill_in_the_middle={"rate": 0.5}), "data.tokenizer.special_tokens",
                                 'data.fill_in_the_middle sets; missing: "<|fim_prefix|>"'),
     "one token for two gaps": (
-        filtered(fill_in_the_middle={"rate": 0.5, "suffix_token": "<|fim_prefix|>"}, tokenizer={"kind": "load", "path": "gpt2"}),
+        filtered(
+            fill_in_the_middle={"rate": 0.5, "suffix_token": "<|fim_prefix|>"}, tokenizer={"kind": "load", "path": "gpt2"}
+        ),
         "data.fill_in_the_middle.suffix_token", "another token than data.fill_in_the_middle.prefix_token"),
     "a token added twice": (filtered(tokenizer={"kind": "load", "path": "gpt2", "added_tokens": ["a", "a"]}),
                             "data.tokenizer.added_tokens", "twice"),
