@@ -135,7 +135,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
                                 'data.fill_in_the_middle sets; missing: "<|fim_prefix|>"'),
     "one token for two gaps": (
         filtered(
-            fill_in_the_middle={"rate": 0.5, "suffix_token": "<|fim_prefix|>"}, tokenizer={"kind": "load", "path": "gpt2"}
+            fill_in_the_middle={"rate": 0.5, "suffix_token": "<|fim_prefix|>"},
+            tokenizer={"kind": "load", "path": "gpt2"},
         ),
         "data.fill_in_the_middle.suffix_token", "another token than data.fill_in_the_middle.prefix_token"),
     "a token added twice": (filtered(tokenizer={"kind": "load", "path": "gpt2", "added_tokens": ["a", "a"]}),
