@@ -106,7 +106,7 @@ class DataError(FootplateError):
 
 
 class NumericError(FootplateError):
-    """A loss or a gradient that is not finite."""
+    """A loss or a gradient that is not finite, or a merge that changes what the model says."""
 
     exit_code = ExitCode.NUMERIC
 

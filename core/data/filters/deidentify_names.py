@@ -45,7 +45,7 @@ _LONGEST_CUE = 45
 _END = r"(?=\s*(?:$|[,;|()/.\n]|-{1,2}\s|\s{2}|(?:is|was|has|aged?)\b|\d|(?:MD|RN|DOB|MRN|Age|Sex|Date)\b))"
 _AFTER_COLON = re.compile(rf":[ \t]{{0,8}}(?P<name>{LIST_NAME}|{NAME}){_END}", re.MULTILINE)
 _CUE = re.compile(
-    r"(?:\A|[\n;|.,(] ?|[ \t]{2}|\b(?:full|first|last) )"
+    r"(?:\A|[\n;:|.,(] ?|[ \t]{2}|\b(?:full|first|last) )"
     r"(?:patient(?:['’]s)?(?: name)?|pt(?: name)?|(?:(?:full|first|last|middle|maiden|legal) )?name|"
     r"(?:referring|attending|primary care|primary|consulting|ordering|admitting|treating|family) "
     r"(?:physician|doctor|provider|surgeon)|attending|physician|provider|pcp|surgeon|assistant|anesthesiologist|"

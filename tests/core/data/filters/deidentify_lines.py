@@ -4,6 +4,7 @@ from __future__ import annotations
 
 LINES = [
     "Patient Name: ⟦Mary Ellen Jones⟧   DOB: ⟦04/12/1951⟧   MRN: ⟦0034521⟧",
+    "History: Patient: ⟦Mary Jones⟧ was admitted with pneumonia.",
     "ATTENDING PHYSICIAN: ⟦Robert K. Vance⟧, M.D.",
     "Referring physician: ⟦Lena Ortiz⟧, MD",
     "Dictated by: ⟦Samuel Okafor⟧, PA-C",
