@@ -71,8 +71,8 @@ def make_home(home: Home) -> None:
 
     Raises: UsageError where another user could exchange what lies there; StorageError where it cannot be written.
     """
-    check_parents(home.runs)
     try:
+        check_parents(home.runs)
         for path in reversed((home.path, *home.path.parents)):
             if not path.exists():
                 path.mkdir(mode=0o700)  # not parents=True, which leaves the mode of those between to the umask

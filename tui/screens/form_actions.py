@@ -12,7 +12,7 @@ from core.run.runs import next_name
 from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
 from tui.screens.measure import STEPS, MeasureScreen
-from tui.services.measuring import questions
+from tui.services.measuring import measuring_environment, questions
 from tui.services.safe_text import SafeText, safe
 
 if TYPE_CHECKING:
@@ -76,10 +76,11 @@ def measure_form(app: FootplateApp, form: FormState) -> None:
     """Show what full, LoRA and QLoRA cost for the form, as it is measured."""
     try:
         asked = questions(form.draft, (), app.home, steps=STEPS)
+        environment = measuring_environment(app.helper_environment, app.home)
     except FootplateError as error:
         app.tell(safe(str(error)), "error")
         return
-    app.push_screen(MeasureScreen(asked))
+    app.push_screen(MeasureScreen(asked, environment))
 
 
 def counted(count: int, what: str) -> str:

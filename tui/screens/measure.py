@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
@@ -19,7 +19,6 @@ from tui.services.measuring import (
     NotMeasured,
     cost_notes,
     cost_rows,
-    measuring_environment,
     step_words,
 )
 from tui.services.safe_text import safe
@@ -48,8 +47,9 @@ class MeasureScreen(ModalScreen[None]):
         Binding("escape,q", "dismiss(None)", "back", show=False, id="measure.back", tooltip="Stop and go back"),
     ]
 
-    def __init__(self, questions: Sequence[dict[str, Any] | NotMeasured]) -> None:
+    def __init__(self, questions: Sequence[dict[str, Any] | NotMeasured], environment: Mapping[str, str]) -> None:
         super().__init__()
+        self._environment = environment
         self._waiting = dict(zip(KINDS, questions, strict=True))
         self._costs: list[Cost | NotMeasured] = []
         self._doing = ""
@@ -82,8 +82,7 @@ class MeasureScreen(ModalScreen[None]):
                 self._costs.append(question)
                 continue
             app = cast("FootplateApp", self.app)
-            environment = measuring_environment(app.helper_environment, app.home)
-            self._helper = DataQuestions(self.post_message, environment, app.helper)
+            self._helper = DataQuestions(self.post_message, self._environment, app.helper)
             self._helper.ask(kind, question)
             self._doing = f"{kind}: starting"
             break

@@ -12,7 +12,7 @@ from core.config.paths import find_paths
 from core.config.presets import draft_of, dump_config, resolve
 from core.errors import ConfigurationError, FootplateError, UsageError
 from core.run.directory import Home
-from core.run.launch import child_environment
+from core.run.launch import child_environment, make_home
 from tui.services.safe_text import size_words
 from tui.services.words import count_text
 
@@ -89,7 +89,11 @@ def _placed(draft: Draft, home: Home) -> Draft:
 
 
 def measuring_environment(environment: Mapping[str, str], home: Home) -> dict[str, str]:
-    """Return the environment that a run's worker would have, whose allocator is part of the speed."""
+    """Return the environment that a run's worker would have, whose allocator is part of the speed.
+
+    Raises: UsageError, StorageError where the home, in which it has its folders, cannot be made.
+    """
+    make_home(home)
     return {**child_environment(environment, home), "FOOTPLATE_HOME": str(home.path.absolute())}
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import ConfigurationError, ExitCode, UsageError
+from core.run.directory import Home
 from core.run.launch import child_environment
 from tests.tui.measuring_helper import answer
 from tui.commands import measure as command
@@ -92,6 +94,12 @@ def test_a_helper_has_the_environment_of_a_worker(piped: Context, helper: Helper
     for _, context in helper.asked:
         assert wanted.items() <= context.environment.items()
         assert context.environment["FOOTPLATE_HOME"] == str(piped.home.path)
+
+
+def test_a_home_that_is_not_there_yet_is_made(piped: Context, helper: Helper, tmp_path: Path) -> None:
+    first = replace(piped, home=Home(tmp_path / "new" / "home"))
+    assert command.measure("quickstart", [], first, steps=1, as_json=False) == 0
+    assert first.home.cache.is_dir()
 
 
 def test_json_has_an_object_a_kind(piped: Context, helper: Helper) -> None:

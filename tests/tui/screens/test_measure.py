@@ -133,6 +133,20 @@ async def test_what_does_not_hold_is_not_measured(home: Home, folder: Path) -> N
     assert [question["kind"] for question in asked(folder)] == ["full"]
 
 
+async def test_a_home_that_is_not_there_yet_is_made(tmp_path: Path, folder: Path) -> None:
+    async with form_of(Home(tmp_path / "new" / "home"), "quickstart", folder) as (app, pilot):
+        await pilot.press("f6")
+        await until(lambda: "100" in screen_text(app) and isinstance(app.screen, MeasureScreen))
+
+
+async def test_a_home_that_cannot_be_made_is_told(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with form_of(Home(tmp_path / "file" / "home"), "quickstart", folder) as (app, pilot):
+        await pilot.press("f6")
+        await until(lambda: "cannot be used as a home" in " ".join(screen_text(app).split()))
+        assert isinstance(app.screen, FormScreen)
+
+
 async def test_a_preparation_is_not_measured(home: Home, folder: Path) -> None:
     async with form_of(home, "prepare-code", folder) as (app, pilot):
         await pilot.press("f6")
