@@ -18,6 +18,7 @@ from tui.screens.help import HelpScreen
 from tui.screens.monitor import MonitorScreen
 from tui.screens.runs import RunsScreen
 from tui.widgets.chart import ChartView
+from tui.widgets.log_view import LogView
 
 MORE = [(60, 20), (30, 8), (10, 3), (300, 100)]
 MORE_SIZES = pytest.mark.slow(reason="further sizes of the same screens: half a minute")
@@ -96,6 +97,10 @@ async def test_opening_a_run_again_does_not_double_its_history(home: Home) -> No
         await pilot.pause(0.8)
         assert app.watched is not None
         assert len(app.watched.view.evaluations) == 4
+        app.watch_run(RunDirectory(home.runs / "quickstart"))
+        await pilot.pause(0.3)
+        assert app.watched is not None
+        assert list(app.screen.query_one("#log", LogView).lines) == list(app.watched.log) != []
         app.watch_run(RunDirectory(home.runs / "sft-broken"))
         app.watch_run(RunDirectory(home.runs / "quickstart"))
         await until(lambda: app.watched is not None and len(app.watched.view.evaluations) == 4)

@@ -112,7 +112,7 @@ class MonitorScreen(Screen[None]):
         log.clear()
         samples.clear()
         if self.watched is not None:
-            log.add(self.watched.log)
+            log.add(list(self.watched.log))
             samples.add(self.watched.sample_lines())
         self._show_all()
 

@@ -48,7 +48,7 @@ class LogView(ScrollView, can_focus=True):
         """What is kept."""
         return self._lines
 
-    def add(self, lines: Sequence[Line]) -> None:
+    def add(self, lines: list[Line]) -> None:
         """Append lines."""
         if not lines:
             return
