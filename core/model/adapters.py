@@ -216,6 +216,7 @@ def load_adapted(
     if (adapter_folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(adapter_folder)
     model.requires_grad_(False)
+    model.eval()  # peft's dropouts are new, and new modules are in training mode
     return model.to(device) if device is not None else model
 
 

@@ -39,6 +39,7 @@ def _relative(one: Any, other: Any, rows: list[torch.Tensor]) -> float:
         ("gpt2", {}, {"rank_stabilised": True, "alpha": 3.0}),
         ("gpt2", {}, {"dora": True}),
         ("llama", {"tie_embeddings": True}, {"embeddings": "whole"}),
+        ("llama", {"dropout": 0.5}, {"dropout": 0.5}),
     ],
 )
 def test_merged_is_the_model_with_the_adapter_beside_it(
