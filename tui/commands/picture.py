@@ -50,6 +50,8 @@ class Picture:
     def take(self, event: AnyEvent) -> None:
         """Bring the picture up to date with one event."""
         self._note_time(event.wall)
+        if self.end is not None and event.attempt != self.end.attempt:
+            self.end = None  # a later attempt, which says that it began only once data and model are there
         if not isinstance(event, Paused | RequestHandled | Notice):
             self.paused = ""
         match event:

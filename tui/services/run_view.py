@@ -61,11 +61,12 @@ class RunView:
             self._apply(event)
 
     def _apply(self, event: AnyEvent) -> None:
+        if self.ended is not None and event.attempt != self.ended.attempt:
+            self._begin()  # it says so only once its data and the model that it waits for are there
         match event:
             case Started():
-                self.started, self.ended, self.resumed_step = event, None, 0
-                self.progress.clear()
-                self.stages_began.clear()
+                self.started, self.resumed_step = event, 0
+                self._begin()
             case Resumed():
                 self._take_back(event.step)
             case Evaluated():
@@ -85,6 +86,11 @@ class RunView:
                 self.ended = event
             case _:  # the rest is told by the log alone
                 pass
+
+    def _begin(self) -> None:
+        self.ended = None
+        self.progress.clear()
+        self.stages_began.clear()
 
     def _take_back(self, step: int) -> None:
         self.resumed_step = step

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.run.events import Evaluated, Metrics, Notice, Paused, Progress, Resumed, Sampled, Started
+from core.run.events import Evaluated, Metrics, Notice, Paused, Progress, Resumed, Sampled, Started, Stopped
 from tui.commands.picture import Picture
 
 
@@ -48,6 +48,14 @@ def test_a_row_ends_the_stage_of_preparation(at: Any) -> None:
     assert picture.progress is not None
     picture.take(at(_row(1), 1))
     assert picture.progress is None
+
+
+def test_an_attempt_that_waits_shows_its_progress_and_not_the_end_of_the_one_before(at: Any) -> None:
+    picture = Picture()
+    picture.take(at(Stopped(step=0, reason="asked", message="left"), 0, attempt=1))
+    picture.take(at(Progress(stage="training quickstart", done=1, total=2), 9, attempt=2))
+    assert picture.end is None
+    assert picture.progress is not None
 
 
 def test_a_pause_is_over_when_work_goes_on_not_when_something_is_said(at: Any) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.run.events import CheckpointSaved, Evaluated, Finished, Progress, Resumed, Sampled, Series, Started
+from core.run.events import CheckpointSaved, Evaluated, Finished, Progress, Resumed, Sampled, Series, Started, Stopped
 from tui.services.run_view import RunView, remaining_seconds
 
 LOSS = Series(name="train/loss", title="train", panel="loss")
@@ -40,6 +40,16 @@ def test_a_new_attempt_is_not_ended() -> None:
     assert view.ended is not None
     view.apply([Started(phase="sft")])
     assert view.ended is None
+
+
+def test_an_attempt_that_waits_is_not_ended() -> None:
+    view = RunView("x")
+    view.apply(
+        [Progress(attempt=1, stage="reading", done=1), Stopped(attempt=1, step=0, reason="asked", message="left")]
+    )
+    view.apply([Progress(attempt=2, stage="training quickstart", done=1)])
+    assert view.ended is None
+    assert list(view.progress) == ["training quickstart"]
 
 
 def test_best_evaluation_ignores_nan() -> None:
