@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from core.config.adapter import Full
 from core.config.data import PreparedData
 from core.config.presets import draft_of
 from core.config.saving import compact
 from core.config.yaml_text import Value, block_text
 from core.model.base_record import AdapterRecord
 from core.model.gguf_export import GGUFReport
+from core.model.loading_code import loading_code
 from core.model.markdown import escaped, fenced, sparkline, table
 from core.model.merge import MergeReport
 from core.model.run_record import RunRecord
@@ -24,6 +26,10 @@ from core.run.events import Evaluated
 
 Form = Literal["full", "merged", "adapter"]
 _MANY = 12
+_PATH = re.compile(r"""(?<![\w.:/])(?:~|\.{1,2})?/[^,()'"→:;]*/""")
+"""The same in what a run says of itself, of which too much is left out rather than too little."""
+_NAMED_BY = ("path", "run", "preset", "kind")
+"""What of a model's section names it."""
 _LEADING = re.compile(r"(?<=[ (])[~/.][^,()]*/")
 """All of a path but its last part, where it stands in words."""
 
@@ -50,7 +56,7 @@ def card(run: RunRecord, made: Exported) -> str:
         f"# {escaped(run.config.about.title)}",
         _summary(run, made),
         "## How to load",
-        _loading(made),
+        _loading(run, made),
         "## Data",
         *_data(run),
         "## Training",
@@ -113,26 +119,19 @@ def _base_words(made: Exported) -> str:
     if made.record is None:
         return escaped(made.base)
     section = made.record.model
-    named = made.base or _place(str(section.get("path") or section.get("run") or section.get("kind")))
+    named = made.base or _place(str(next(section[key] for key in _NAMED_BY if section.get(key))))
     quantized = made.record.quantization
     how = f", in {quantized.kind} while it was trained" if quantized else ""
     return f"{escaped(named)} (weights' digest {made.record.digest[:16]}{how})"
 
 
-def _loading(made: Exported) -> str:
-    base = repr(made.base or "FOLDER_OF_THE_BASE")
-    lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
-    if made.form == "adapter":
-        assert made.record is not None
-        lines[0:0] = ["from peft import PeftModel"]
-        lines.append(f"base = AutoModelForCausalLM.from_pretrained({base})")
-        if made.record.added_tokens:
-            lines.append(f"base.resize_token_embeddings({made.record.vocabulary_size})  # it gained tokens")
-        lines.append('model = PeftModel.from_pretrained(base, ".")')
-    else:
-        lines.append('model = AutoModelForCausalLM.from_pretrained(".")')
-    lines.append('tokenizer = AutoTokenizer.from_pretrained(".")')
-    text = fenced("\n".join(lines), "python")
+def _loading(run: RunRecord, made: Exported) -> str:
+    adapter = run.config.adapter
+    record = made.record if made.form == "adapter" else None
+    code = loading_code(
+        made.base, record, rows_are_frozen=not isinstance(adapter, Full) and adapter.embeddings == "frozen"
+    )
+    text = fenced(code, "python")
     if made.gguf is not None:
         text += f"\n\nFor llama.cpp: {escaped(made.gguf.file.name)} ({made.gguf.outtype})."
     return text
@@ -141,7 +140,7 @@ def _loading(made: Exported) -> str:
 def _data(run: RunRecord) -> list[str]:
     manifest = run.manifest
     if manifest is None:
-        return ["The prepared data is no longer on the machine that this was exported from."]
+        return ["The prepared data cannot be read any more on the machine that this was exported from."]
     head = ["source", "documents", "tokens in training", "tokens held out"]
     rows = [
         [
@@ -209,6 +208,8 @@ def _marks(run: RunRecord, made: Exported) -> str:
         + (f" ({'; '.join(event.notes)})" if event.notes and not event.exact else "")
         for event in run.resumed
     ]
+    if run.went_on:
+        marks.append("the run was continued after this model was made; the configuration is that of the continuation")
     seen: dict[str, list[str]] = {}
     for notice in run.notices:
         if notice.level != "info":
@@ -220,7 +221,7 @@ def _marks(run: RunRecord, made: Exported) -> str:
         marks += _merge_words(made.merge)
     if made.gguf is not None:
         marks.append(f"GGUF ({made.gguf.outtype}) against this folder: {_apart(made.gguf.logits.as_json())}")
-    return "\n".join(f"- {escaped(mark)}" for mark in marks) or "None."
+    return "\n".join(f"- {escaped(_PATH.sub('…/', mark))}" for mark in marks) or "None."
 
 
 def _merge_words(report: MergeReport) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from core.config.data import PreparedData
 from core.config.phases import PretrainConfig, SFTConfig
 from core.data.manifest import Manifest, read_manifest
 from core.errors import FootplateError, UsageError
-from core.run.directory import RunDirectory
+from core.run.directory import AttemptDirectory, RunDirectory
 from core.run.event_log import EventReader
 from core.run.events import AnyEvent, Evaluated, Finished, Notice, Resumed, Started
 from core.run.marks import Marks
@@ -24,8 +25,9 @@ _WIDTH = 60
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as a reader sees it: what a later attempt trained again counts once.
+    """A run as a reader sees it, up to where its model was written: what a later attempt trained again counts once.
 
+    went_on: it was continued after that, perhaps with a changed configuration, which is the one that is said here.
     manifest: of its data, None where that is no longer on this machine. loss: (step, mean of what was logged around it)
     at up to 60 steps; losses: the first, the lowest and the last logged, of which the lowest is finite.
     """
@@ -42,6 +44,7 @@ class RunRecord:
     manifest: Manifest | None
     versions: dict[str, str]
     seconds: float
+    went_on: bool = False
 
 
 def read_run(run: RunDirectory) -> RunRecord:
@@ -51,7 +54,8 @@ def read_run(run: RunDirectory) -> RunRecord:
     config = resolved_config(run).config
     if not isinstance(config, PretrainConfig | SFTConfig):
         raise UsageError(f"{run.name} prepares data: it has no model", hint="Name a training run.")
-    events = _events(run)
+    every = _events(run)
+    events = _up_to_the_model(every)
     started = [event for event in events if isinstance(event, Started)]
     finished = [event for event in events if isinstance(event, Finished)]
     if not started or not finished or not run.model.is_dir():
@@ -59,21 +63,24 @@ def read_run(run: RunDirectory) -> RunRecord:
             f"{run.name} is not finished: it has made no model yet",
             hint=f"`footplate resume {run.name}` goes on with it; `footplate runs` shows its state.",
         )
-    loss, losses = _curve(run)
-    process = read_process(run.attempts()[-1]) if run.attempts() else None
+    end = finished[-1]
+    loss, losses = _curve(run, last_step=end.step)
+    attempts = [attempt for attempt in run.attempts() if attempt.number <= end.attempt]
+    process = read_process(attempts[-1]) if attempts else None
     return RunRecord(
         name=run.name,
         config=config,
         started=started[-1],
-        finished=finished[-1],
+        finished=end,
         resumed=tuple(event for event in events if isinstance(event, Resumed)),
         notices=tuple(event for event in events if isinstance(event, Notice)),
         evaluated=tuple(event for event in events if isinstance(event, Evaluated)),
         loss=loss,
         losses=losses,
-        manifest=_manifest(run, config, finished[-1]),
+        manifest=_manifest(run, config, end),
         versions=dict(process.versions) if process is not None else {},
-        seconds=_seconds(run),
+        seconds=_seconds(attempts),
+        went_on=any(event.attempt > end.attempt for event in every),
     )
 
 
@@ -88,10 +95,18 @@ def _events(run: RunDirectory) -> list[AnyEvent]:
     return found
 
 
-def _curve(run: RunDirectory) -> tuple[tuple[Point, ...], tuple[Point, Point, Point] | None]:
+def _up_to_the_model(events: list[AnyEvent]) -> list[AnyEvent]:
+    """Return the events up to the last `finished`: what a continuation did after it is not in the model."""
+    last = max((at for at, event in enumerate(events) if isinstance(event, Finished)), default=-1)
+    return events[: last + 1]
+
+
+def _curve(run: RunDirectory, *, last_step: int | None) -> tuple[tuple[Point, ...], tuple[Point, Point, Point] | None]:
     reader = MetricsReader(run)
     reader.refresh()
     steps, values = reader.columns("train/loss")
+    if last_step is not None:
+        steps, values = steps[steps <= last_step], values[steps <= last_step]
     if not len(steps):
         return (), None
     size = -(-len(steps) // _WIDTH)
@@ -114,6 +129,6 @@ def _manifest(run: RunDirectory, config: PretrainConfig | SFTConfig, finished: F
         return None
 
 
-def _seconds(run: RunDirectory) -> float:
-    ends = [read_exit(attempt) for attempt in run.attempts()]
+def _seconds(attempts: Sequence[AttemptDirectory]) -> float:
+    ends = [read_exit(attempt) for attempt in attempts]
     return sum(end.seconds for end in ends if end is not None)

@@ -94,6 +94,24 @@ def test_places_of_this_machine_are_not_said(run: RunRecord) -> None:
     assert 'path: "…/texts"' in text or "path: …/texts" in text
 
 
+def test_marks_name_no_place_of_this_machine(run: RunRecord) -> None:
+    notes = (
+        "data.sources: [{'path': '/home/somebody/secret/a'}] → [{'path': '/home/some body/secret/b'}]",
+        "model.path: /home/somebody/secret/a → ~/secret/b",
+    )
+    notices = (
+        Notice(level="warning", code="x", message="see https://example.org/a/b or /home/somebody/secret/c: 2/3"),
+    )
+    resumed = (Resumed(step=8, checkpoint="step-00000008", exact=False, notes=notes),)
+    text = card(replace(run, notices=notices, resumed=resumed, went_on=True), Exported("full", "fp32", 1))
+    marks = text.partition("## Marks")[2].partition("## Conf")[0]
+    assert not [word for word in ("somebody", "some body", "secret") if word in marks]
+    assert "'…/a'" in marks.replace("\\", "")
+    assert "model.path: …/a → …/b" in marks
+    assert "example.org/a/b or …/c: 2/3" in marks
+    assert "the run was continued after this model was made" in marks
+
+
 def test_marks_say_what_was_not_exact(run: RunRecord) -> None:
     notices = (
         Notice(level="warning", code="inexact", message="this run is not exact since step 8", step=8),
@@ -129,6 +147,8 @@ def test_a_merge_and_an_adapter_say_what_they_belong_to(run: RunRecord) -> None:
     assert "abababababababab, in nf4 while it was trained" in alone
     assert "AutoModelForCausalLM.from_pretrained('org/base')" in alone
     assert "base.resize_token_embeddings(302)" in alone
+    preset = record.model_copy(update={"model": {"kind": "preset", "preset": "quickstart"}})
+    assert "Base: quickstart (weights' digest" in card(run, Exported("adapter", "fp32", 1, "", preset))
     assert ModelCard(alone).data.library_name == "peft"
 
 
@@ -164,6 +184,6 @@ def test_hostile_text_cannot_break_the_card(run: RunRecord) -> None:
 
 def test_without_data_and_evaluation_that_is_said(run: RunRecord) -> None:
     text = card(replace(run, manifest=None, evaluated=(), losses=None, loss=()), Exported("full", "fp32", 1))
-    assert "no longer on the machine" in text
+    assert "cannot be read any more on the machine" in text
     assert "Nothing was held out" in text
     assert ModelCard(text).data.eval_results is None

@@ -51,6 +51,29 @@ def test_what_was_trained_again_counts_once(made: RunMade) -> None:
     assert record.seconds == 12.0
 
 
+def test_what_was_done_after_the_model_was_made_is_not_in_it(made: RunMade) -> None:
+    made.started(device="first").rows(0, 100).evaluated(100, 3.0).event(Finished(step=100)).ended(0)
+    run = made.run
+    run.model.mkdir()
+    assert not read_run(run).went_on
+    attempt = run.attempt(2)
+    attempt.path.mkdir()
+    writer, rows = EventWriter(run.events, 2), MetricsWriter(attempt, DENSE)
+    writer.write(Started(phase="pretrain", steps=200, series=SERIES, facts={"device": "second"}))
+    writer.write(Resumed(step=100, checkpoint="step-00000100"))
+    for step in range(100, 150):
+        rows.append(seq=writer.next_seq, step=step + 1, wall=0.0, tokens=1.0, values=[0.1, 1.0, 1.0, 1.0])
+    rows.close()
+    writer.write(Evaluated(step=150, values={"eval/loss": 0.1}, tokens=9, seconds=1))
+    record = read_run(run)
+    assert record.went_on
+    assert [event.step for event in record.evaluated] == [100]
+    assert record.started.facts["device"] == "first"
+    assert not record.resumed
+    assert record.losses is not None
+    assert record.losses[2][0] == record.loss[-1][0] == 100
+
+
 def test_a_run_that_is_not_finished_has_no_record(home: Home, made: RunMade) -> None:
     made.started().rows(0, 10)
     made.run.model.mkdir()
