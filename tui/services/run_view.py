@@ -58,11 +58,11 @@ class RunView:
         """Take further events."""
         for event in events:
             self.events += 1
+            if self.ended is not None and event.attempt != self.ended.attempt:
+                self._begin()  # Started comes only once its data and the model that it waits for are there
             self._apply(event)
 
     def _apply(self, event: AnyEvent) -> None:
-        if self.ended is not None and event.attempt != self.ended.attempt:
-            self._begin()  # it says so only once its data and the model that it waits for are there
         match event:
             case Started():
                 self.started, self.resumed_step = event, 0
