@@ -124,7 +124,12 @@ def merged_folder(adapter_folder: Path, base_folder: Path, home: Home, *, progre
     key = hashlib.sha256(f"{record.digest} {adapter_digest(adapter_folder)}".encode()).hexdigest()
     folder = home.cache / "models" / f"merged-{key}"
     if not (folder / MERGE).is_file():
-        merge_adapter(adapter_folder, base_folder, folder, dtype="fp32", progress=progress)
+        try:
+            with placed_whole(folder, replace=folder.exists()) as unfinished:
+                merge_into(unfinished, adapter_folder, base_folder, dtype="fp32", progress=progress)
+        except UsageError:
+            if not (folder / MERGE).is_file():  # else another run has made it meanwhile, and may be reading it
+                raise
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -11,19 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import FootplateError, StorageError, disk_errno
+from core.errors import FootplateError, StorageError, UsageError, disk_errno
 
 _UNFINISHED = "unfinished"
 
 
 @contextmanager
-def placed_whole(folder: Path) -> Iterator[Path]:
+def placed_whole(folder: Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a new folder to fill, and put it in the place of `folder` when the block ends well.
 
-    What stood there before is replaced. Files are on the disk before the name is. When the process is killed, the
-    folder stays under its other name, and the next call for the same `folder` removes it: a lock tells it from one that
-    is still being filled.
-    Raises: StorageError where the disk is full or fails; nothing is left behind then.
+    What stood there before is replaced, unless `replace` is false. Files are on the disk before the name is. When the
+    process is killed, the folder stays under its other name, and the next call for the same `folder` removes it: a lock
+    tells it from one that is still being filled.
+    Raises: StorageError where the disk is full or fails; UsageError where something is there that is not to be
+    replaced. Nothing is left behind then.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +35,7 @@ def placed_whole(folder: Path) -> Iterator[Path]:
             yield unfinished
             for path in [*unfinished.rglob("*"), unfinished]:
                 _sync(path)
-            _put(unfinished, folder)
+            _put(unfinished, folder, replace=replace)
             _sync(folder.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -62,7 +64,17 @@ def _begun(folder: Path) -> tuple[Path, int]:
         os.close(lock)
 
 
-def _put(unfinished: Path, folder: Path) -> None:
+def _put(unfinished: Path, folder: Path, *, replace: bool) -> None:
+    if not replace:
+        try:
+            os.rename(unfinished, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise UsageError(
+                f"{folder} is there now: something else made it meanwhile", hint="Nothing was written there."
+            ) from error
+        return
     if not folder.exists():
         os.rename(unfinished, folder)
         return

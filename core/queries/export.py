@@ -58,12 +58,12 @@ def export(question: ExportQuestion, say: Say, home: Home, environment: Mapping[
     run, destination = RunDirectory(Path(question.run)), Path(question.to)
     wish = Wish(question.adapter_only, question.dtype, shard_bytes(question.max_shard_size), question.gguf)
     record = read_run(run)
-    _check_place(destination)
+    _check_place(destination, run)
     if question.push:
         check_push(question.push, private=question.private)
     plan = plan_export(run, home, wish, environment=environment, progress=progress)
     _check_space(destination, plan.bytes_needed)
-    with placed_whole(destination) as folder:
+    with placed_whole(destination, replace=False) as folder:
         made = write_export(plan, folder, record, name=destination.name, progress=progress)
     pushed = ""
     if question.push:
@@ -92,7 +92,12 @@ def shard_bytes(text: str) -> int:
     return size
 
 
-def _check_place(destination: Path) -> None:
+def _check_place(destination: Path, run: RunDirectory) -> None:
+    if destination.resolve().is_relative_to(run.path.resolve()):
+        raise UsageError(
+            f"{destination} lies in the folder of the run itself, where nothing else belongs",
+            hint="Name another folder with --to.",
+        )
     if os.path.lexists(destination):
         raise UsageError(
             f"{destination} is there already", hint="Name another folder with --to, or move that one away."

@@ -171,3 +171,23 @@ def test_a_merged_model_is_made_once_for_each_adapter(
     assert merged_folder(adapter, base, home) == folder
     with pytest.raises(UsageError, match="belongs to a base"):
         merged_folder(adapter, write_base(build(seed=9), tmp_path / "another"), home)
+
+
+def test_a_merged_model_that_another_run_reads_is_not_replaced(
+    build: Build, tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = write_base(build(), tmp_path / "base")
+    adapter = write_adapter(base, tmp_path / "adapter", _lora())
+    made = merge.merge_into
+
+    def after_another(*where: Any, **how: Any) -> Any:
+        monkeypatch.setattr(merge, "merge_into", made)
+        theirs.append(merged_folder(adapter, base, home).stat().st_ino)
+        return made(*where, **how)
+
+    theirs: list[int] = []
+    monkeypatch.setattr(merge, "merge_into", after_another)
+    assert merged_folder(adapter, base, home).stat().st_ino == theirs[0]
+    assert len(list((home.cache / "models").iterdir())) == 1
+    (merged_folder(adapter, base, home) / merge.MERGE).unlink()
+    assert (merged_folder(adapter, base, home) / merge.MERGE).is_file(), "what is not whole is made again"

@@ -101,3 +101,20 @@ def test_weights_that_do_not_fit_the_disk_are_a_storage_error(tmp_path: Path) ->
     )
     assert "core.errors.StorageError" in found.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_came_meanwhile_is_not_replaced_where_it_must_not_be(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+
+    def with_another() -> None:
+        with placed_whole(folder, replace=False) as unfinished:
+            (unfinished / "mine").write_text("mine")
+            place(folder, lambda theirs: (theirs / "theirs").write_text("theirs"))
+
+    with pytest.raises(UsageError, match="is there now"):
+        with_another()
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "theirs"]
+    new = tmp_path / "new"
+    with placed_whole(new, replace=False) as unfinished:
+        (unfinished / "mine").write_text("mine")
+    assert (new / "mine").is_file()

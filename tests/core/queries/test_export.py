@@ -185,6 +185,8 @@ def test_a_folder_that_is_there_is_not_touched(runs: Home, tmp_path: Path) -> No
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="is there already"):
         _export(runs, "base", tmp_path / "link")
+    with pytest.raises(UsageError, match="lies in the folder of the run itself"):
+        _export(runs, "base", runs.runs / "base" / "model" / "out")
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="no folder that you may write to"):
         _export(runs, "base", tmp_path / "file" / "out")
