@@ -47,9 +47,7 @@ class ExportScreen(ModalScreen[None]):
         super().__init__()
         self._run = run
         self._wish = ExportWish(default_folder(run))
-        self._rows = ["form", "weights", "GGUF", "folder", "export"]
-        if not is_adapter_run(run):
-            self._rows.remove("form")
+        self._is_adapter_run = is_adapter_run(run)
         self._questions: DataQuestions | None = None
         self._words: list[tuple[str, Tone]] = []
         self._is_busy = False
@@ -65,7 +63,6 @@ class ExportScreen(ModalScreen[None]):
         """Fill it."""
         set_title(self.query_one("#dialog"), [word(f"export {self._run.name}", "title")])
         rows = self.query_one(RowList)
-        rows.styles.height = len(self._rows)
         rows.focus()
         self.query_one("#keys").styles.height = 1
         self._show()
@@ -74,6 +71,12 @@ class ExportScreen(ModalScreen[None]):
         """End the helper, and with it an export that is not done."""
         if self._questions is not None:
             self._questions.end()
+
+    @property
+    def _rows(self) -> list[str]:
+        """The choices that there are; an adapter alone stays as it was trained."""
+        form = ["form"] if self._is_adapter_run else []
+        return [*form, *([] if self._wish.adapter_only else ["weights", "GGUF"]), "folder", "export"]
 
     @property
     def _width(self) -> int:
@@ -86,7 +89,7 @@ class ExportScreen(ModalScreen[None]):
             case "form":
                 return "the adapter alone" if wish.adapter_only else "merged with its base"
             case "weights":
-                return "as trained" if wish.adapter_only else wish.dtype or "as stored"
+                return wish.dtype or "as stored"
             case "GGUF":
                 return "yes" if wish.gguf else "no"
             case "folder":
@@ -101,10 +104,10 @@ class ExportScreen(ModalScreen[None]):
         match self._rows[message.index]:
             case "form":  # an adapter alone has neither of the others
                 self._wish = ExportWish(wish.to, adapter_only=not wish.adapter_only)
-            case "weights" if not wish.adapter_only:
+            case "weights":
                 dtype = _TYPES[(_TYPES.index(wish.dtype) + 1) % len(_TYPES)]
                 self._wish = ExportWish(wish.to, dtype=dtype, gguf=wish.gguf)
-            case "GGUF" if not wish.adapter_only:
+            case "GGUF":
                 self._wish = ExportWish(wish.to, dtype=wish.dtype, gguf=not wish.gguf)
             case "folder":
                 self._ask_for_folder()
@@ -153,6 +156,7 @@ class ExportScreen(ModalScreen[None]):
 
     def _show(self) -> None:
         rows, words = self.query_one(RowList), self.query_one("#words", LinesView)
+        rows.styles.height = len(self._rows)
         rows.show([line(word(f" {row:<8}", "muted"), word(self._value(row))) for row in self._rows])
         lines = list(self._lines(rows.cursor))
         words.styles.height = len(lines)

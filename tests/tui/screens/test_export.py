@@ -22,6 +22,7 @@ from tui.screens.dialogs import MenuDialog, TextDialog
 from tui.screens.export import ExportScreen
 from tui.screens.monitor import MonitorScreen
 from tui.screens.runs import RunsScreen
+from tui.widgets.row_list import RowList
 
 HELPER = Path(__file__).parents[1] / "export_helper.py"
 
@@ -94,9 +95,12 @@ async def test_an_adapter_alone_has_neither_type_nor_gguf(home: Home, folder: Pa
         await until(lambda: "yes" in screen_text(app))
         await pilot.press("g", "enter")
         await until(lambda: "the adapter alone" in screen_text(app))
-        assert "yes" not in screen_text(app)
-        assert "as trained" in screen_text(app)
-        await pilot.press("down", "enter", "down", "enter", "G", "enter")
+        choices = app.screen.query_one(RowList)
+        assert [row.left[0][0].text.split() for row in choices.rows] == [["form"], ["folder"], ["export"]]
+        assert choices.size.height == 3
+        await pilot.press("enter")
+        await until(lambda: "as stored" in screen_text(app))
+        await pilot.press("enter", "G", "enter")
         await until(lambda: "It lies in" in text_of(app))
     (question,) = asked(folder)
     assert (question["adapter_only"], question["dtype"], question["gguf"]) == (True, None, False)
