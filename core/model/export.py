@@ -17,7 +17,7 @@ from core.model.converter import Converter, find_converter
 from core.model.gguf import Progress
 from core.model.gguf_export import OutType, write_gguf
 from core.model.load import load_folder
-from core.model.merge import TYPES, MergeReport, StoredType, merge_into, tensor_headers, type_of_weights
+from core.model.merge import TYPES, MergeReport, StoredType, merge_into, rounded, tensor_headers, type_of_weights
 from core.model.resolve import base_of
 from core.model.run_record import RunRecord
 from core.model.save import copy_tokenizer, write_model
@@ -104,7 +104,7 @@ def write_export(plan: Plan, folder: Path, run: RunRecord, *, name: str, progres
         )  # fmt: skip
     else:
         progress("writing", 0, 1, "models")
-        model = load_folder(plan.run.model).to(TYPES[plan.dtype])
+        model = rounded(load_folder(plan.run.model), plan.dtype).to(TYPES[plan.dtype])
         write_model(model, plan.run.model, folder, max_shard_bytes=plan.wish.max_shard_bytes)
         del model
         progress("writing", 1, 1, "models")

@@ -80,7 +80,7 @@ def merge_into(
     An adapter that was trained on a quantised base is merged into the base that was quantised, which has all its bits.
     Merged in float32; stored in the type of the base's weights unless `dtype` says another.
     Raises: UsageError for another base than the recorded one, or an adapter that is merged already; NumericError where
-    the merged model is not the adapter's to 1e-5 of the largest logit.
+    the merged model is not the adapter's to 1e-5 of the largest logit, or a weight is beyond what is stored.
     """
     record = _checked(adapter_folder, base_folder)
     stored_type = dtype or type_of_weights(base_folder)
@@ -104,11 +104,11 @@ def merge_into(
         dtype=stored_type,
         merged=found,
         quantized=None if on_quantized is None else difference(after, on_quantized),
-        stored=None if stored_type == "fp32" else difference(logits_on(_as(model, stored_type), rows), after),
+        stored=None if stored_type == "fp32" else difference(logits_on(rounded(model, stored_type), rows), after),
         adapter_digest=adapter_digest(adapter_folder),
         base_digest=record.digest,
     )
-    write_model(model, adapter_folder, folder, max_shard_bytes=max_shard_bytes)
+    write_model(model.to(TYPES[stored_type]), adapter_folder, folder, max_shard_bytes=max_shard_bytes)
     (folder / MERGE).write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
     progress("merging", 3, 3, "steps")
     return report
@@ -221,6 +221,18 @@ def _merged(model: Any) -> Any:
     return model
 
 
-def _as(model: Any, dtype: StoredType) -> Any:
-    model.to(TYPES[dtype])
+def rounded(model: Any, dtype: StoredType) -> Any:
+    """Return the model with its weights rounded to `dtype`, still in float32; it is the same object.
+
+    What is computed besides, such as the angles of positions, is not rounded: it is not stored.
+    Raises: NumericError where a weight is beyond the numbers of `dtype`.
+    """
+    for name, parameter in model.named_parameters():
+        stored = parameter.data.to(TYPES[dtype])
+        if not stored.isfinite().all() and parameter.isfinite().all():
+            raise NumericError(
+                f"{name} has a weight of {parameter.abs().max():.3g}, which {dtype} cannot hold: nothing was written",
+                hint="Store it with --dtype bf16, which reaches as far as fp32.",
+            )
+        parameter.data = stored.float()
     return model
