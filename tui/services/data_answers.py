@@ -130,12 +130,15 @@ class DroppedRow:
 
 @dataclass(frozen=True)
 class FilterCount:
-    """What one filter did on the sample: documents that came in and went, and how often each rule was the reason."""
+    """What one filter did on the sample: documents that came in and went, and how often each rule was the reason.
+
+    `changed` counts how often each rule changed something, which may be many times in one document.
+    """
 
     kind: str
     seen: int
     dropped: int
-    changed: int
+    changed: tuple[tuple[str, int], ...]
     rules: tuple[tuple[str, int], ...]
     is_counted: bool
     note: str
@@ -279,8 +282,8 @@ def _filter_count(value: Json) -> FilterCount:
         kind=text_of(value, "filter"),
         seen=whole_of(counts, "input") or 0,
         dropped=sum(count for _, count in dropped),
-        changed=sum(count for _, count in changed),
-        rules=(*dropped, *changed),
+        changed=changed,
+        rules=dropped,
         is_counted=isinstance(counts, Mapping),
         note=text_of(value, "note"),
     )

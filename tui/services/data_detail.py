@@ -183,9 +183,10 @@ def _count_lines(found: FilterCount) -> list[Line]:
              word(f"  {count_text(found.dropped)} dropped {share_text(found.dropped, found.seen)}",
                   "warning" if found.dropped else "muted")),
     ]  # fmt: skip
-    if found.changed:
-        lines.append(line(word(f"{count_text(found.changed)} changed", "accent")))
-    return lines + bar_lines([(rule_words(name), count) for name, count in found.rules], found.seen)
+    lines += bar_lines([(rule_words(name), count) for name, count in found.rules], found.seen)
+    if changes := sum(count for _, count in found.changed):
+        lines.append(line(word(f"{count_text(changes)} change{'' if changes == 1 else 's'}", "accent")))
+    return lines + bar_lines([(rule_words(name), count) for name, count in found.changed], changes)
 
 
 def rule_words(rule: str) -> str:

@@ -44,7 +44,7 @@ def test_that_a_source_was_not_read_to_its_end_is_said_in_44_columns() -> None:
 def tried(dropped: DroppedRow) -> DataState:
     form = new_form("a.txt")
     add(form, Step("add_filter"), {"kind": "exact_duplicates"})
-    count = FilterCount("exact_duplicates", 10, 1, 0, ((dropped.rule, 1),), is_counted=True, note="")
+    count = FilterCount("exact_duplicates", 10, 1, (), ((dropped.rule, 1),), is_counted=True, note="")
     return DataState(form=form, trial=Trial(10, 9, (count,), (dropped,), None, (), None))
 
 
@@ -70,13 +70,16 @@ def test_what_a_filter_masked_is_shown_before_and_after() -> None:
     long = "The patient was well. " * 20
     answer = {
         "documents": 3, "kept": 3, "complete": True,
-        "filters": [{"filter": "deidentify", "counts": {"input": 3, "kept": 3, "changed": {"names": 2}}}],
+        "filters": [{"filter": "deidentify", "counts": {"input": 3, "kept": 3, "changed": {"names": 6, "dates": 2}}}],
         "changed": [{"filter": 0, "counts": {"names": 2}, "source": 0, "place": "/a/notes.csv:7",
                      "lines": [{"before": f"{long}Dr. Jones\x1b[2J", "after": f"{long}Dr. [NAME]\x1b[2J"}]}],
     }  # fmt: skip
     state = DataState(form=form, trial=trial_of(answer))
     shown = text(detail_lines(state, StepRow(Step("filter", 0, ("data", "filters", 0))), 90))
-    assert "2 changed" in shown
+    assert "8 changes" in shown, "in three documents: how often, of which a share of the documents would say nothing"
+    assert [row.split()[::3] for row in shown if row.startswith(("names", "dates"))] == [
+        ["names", "75.0%"], ["dates", "25.0%"],
+    ]  # fmt: skip
     begin = shown.index("changed, before and after")
     assert shown[begin + 1 : begin + 3] == ["~ names 2", "  notes.csv:7"]
     before, after = shown[begin + 3], shown[begin + 4]
