@@ -182,6 +182,7 @@ def test_the_dialog_looks_so(
     app._follow = False
 
     async def before(pilot: Pilot[Any]) -> None:
+        await until(lambda: "finished" in screen_text(app))  # what lies behind the dialog is part of the picture
         app.push_screen(ExportScreen(run))
         await until(lambda: isinstance(app.screen, ExportScreen) and "quickstart-export" in screen_text(app))
         await pilot.pause(0.3)
