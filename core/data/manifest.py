@@ -179,17 +179,31 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(
             f"{path}: expected the manifest of prepared data, found none", hint="Run the prepare run to its end."
         ) from error
+    _check_version(text, path)
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         raise DataError(f"{path}: expected a manifest of version {VERSION}, found: {error}") from error
-    if manifest.version != VERSION or manifest.digest != content_digest(manifest):
+    if manifest.digest != content_digest(manifest):
         raise DataError(
-            f"{path}: expected version {VERSION} and a digest that fits, found version {manifest.version} "
-            f"and {manifest.digest[:12]}",
-            hint="The manifest was changed or is of another version: prepare the data anew.",
+            f"{path}: expected a digest that fits, found {manifest.digest[:12]}",
+            hint="The manifest was changed: prepare the data anew.",
         )
     return manifest
+
+
+def _check_version(text: str, path: Path) -> None:
+    """Refuse a manifest of another version by that, before it is looked at for what this one wants."""
+    try:
+        found = json.loads(text)["version"]
+    except (ValueError, KeyError, TypeError):
+        return  # it is no manifest at all, which is said then
+    if found != VERSION:
+        raise DataError(
+            f"{path}: the data was prepared by another version of Footplate: its manifest has version {found}, "
+            f"this one reads {VERSION}",
+            hint="Prepare the data anew: run the prepare preset again, and name the new run in data.run.",
+        )
 
 
 def file_record(path: Path, name: str) -> FileRecord:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from core.config.cadence import Sampling
 from core.config.code import CodeTokens
-from core.config.data import PreparedData
+from core.config.data import InstructionData, PreparedData
 from core.config.phases import SFTConfig
 from core.errors import UsageError
 from core.queries.question import LONGEST_LINE, Question
@@ -68,7 +68,6 @@ def _model(run: RunDirectory) -> Any:
 
 def _template(run: RunDirectory) -> tuple[Any, CodeTokens | None]:
     """Return how this run's training turned a prompt into tokens, and the tokens of template code."""
-    from core.data.manifest import read_manifest
     from core.data.tokens.templates import resolve_template
     from core.data.tokens.tokenizer_files import load_tokenizer
     from core.run.overrides import resolved_config
@@ -77,10 +76,12 @@ def _template(run: RunDirectory) -> tuple[Any, CodeTokens | None]:
     config = resolved_config(run).config
     if not isinstance(config, SFTConfig):
         return "none", None
-    if isinstance(config.data, PreparedData):
-        manifest = read_manifest(find_run(run.home, config.data.run).data)
-        return manifest.template, manifest.code_tokens
     data = config.data
+    if isinstance(data, PreparedData):  # the settings tell, also where the data was prepared by another version
+        prepared = resolved_config(find_run(run.home, data.run)).config.data
+        if not isinstance(prepared, InstructionData):
+            raise UsageError(f"data.run: {data.run} is not the run any more that {run.name} was trained on")
+        data = prepared
     return resolve_template(data.template, load_tokenizer(run.model), data.code_tokens), data.code_tokens
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from core.config.phases import FREE_SECTIONS, PretrainConfig, SFTConfig
+from core.config.section import Section
 from core.errors import CheckpointError
 from core.training.batches import Batches, Cursor
 from core.training.checkpoint import Snapshot
@@ -22,6 +23,7 @@ from core.training.engine import Engine
 from core.training.optimizers import is_from_bitsandbytes
 
 EXTENSIBLE = frozenset({"config.schedule.steps", "config.schedule.epochs"})
+_MORE = {"data.digest": " (other data, or the same prepared by another version)"}
 VERSIONED = ("torch", "transformers", "numpy", "footplate")
 
 
@@ -61,14 +63,28 @@ def _libraries(config: PretrainConfig | SFTConfig) -> list[str]:
     return ["peft"] * (config.adapter.kind != "full") + ["bitsandbytes"] * is_quantized
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return what makes the continuation inexact, and what only makes it longer or shorter, as words."""
+def settings_at_default(config: Section) -> frozenset[str]:
+    """Return the names, as in `fingerprint`, of the settings that are what they are where nothing is said."""
+    every, said = config.model_dump(mode="json"), config.model_dump(mode="json", exclude_defaults=True)
+    return frozenset(_leaves({"config": every}).keys() - _leaves({"config": said}).keys())
+
+
+def changes(
+    before: Mapping[str, Any], now: Mapping[str, Any], defaults: frozenset[str] = frozenset()
+) -> tuple[list[str], list[str]]:
+    """Return what makes the continuation inexact, and what only makes it longer or shorter, as words.
+
+    A checkpoint of an earlier version does not name settings that came later: the names in `defaults` mean what was
+    done before there were any. Nor does it name the digest of its base, of which it holds every weight.
+    """
+    then, today = _leaves(before), _leaves(now)
+    came_later = {*defaults, "base.digest"} - then.keys()
     breaking: list[str] = []
     extending: list[str] = []
-    for name in sorted(before.keys() | now.keys()):
-        old, new = before.get(name, "nothing"), now.get(name, "nothing")
+    for name in sorted((then.keys() | today.keys()) - came_later):
+        old, new = then.get(name, "nothing"), today.get(name, "nothing")
         if old != new:
-            words = f"{name.removeprefix('config.')}: {old} → {new}"
+            words = f"{name.removeprefix('config.')}: {old} → {new}{_MORE.get(name, '')}"
             (extending if name in EXTENSIBLE else breaking).append(words)
     return breaking, extending
 
@@ -190,7 +206,14 @@ def _restore_generators(snapshot: Snapshot, device: torch.device) -> None:
         np.random.set_state((kind, np.asarray(keys, np.uint32), place, has_gauss, float.fromhex(gauss)))
 
 
+def _leaves(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: leaf for key, value in values.items() for name, leaf in _flat(value, key).items()}
+
+
 def _flat(value: Any, prefix: str) -> dict[str, Any]:
+    """Return the leaves of a value by name; a list of sections has theirs, any other list is a leaf."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        value = {str(number): item for number, item in enumerate(value)}
     if isinstance(value, dict):
         return {name: leaf for key, inner in value.items() for name, leaf in _flat(inner, f"{prefix}.{key}").items()}
     return {prefix: value}

@@ -35,7 +35,7 @@ from core.training.device import peak_memory_bytes
 from core.training.engine import Engine
 from core.training.loop import due_at
 from core.training.optimizers import state_bytes
-from core.training.resume import Position, changes, missing_pieces, restore
+from core.training.resume import Position, changes, missing_pieces, restore, settings_at_default
 from core.training.trainable import Trainable
 
 SERIES = (
@@ -146,7 +146,7 @@ def resume(
     if loaded is None:
         session.emit(Resumed(step=0, checkpoint="", notes=("no checkpoint was made before; begins again at step 0",)))
         return Position()
-    breaking, extending = changes(loaded.snapshot.fingerprint, marks)
+    breaking, extending = changes(loaded.snapshot.fingerprint, marks, settings_at_default(session.config))
     # What was changed says more than which tensors do not fit because of it.
     missing = [] if breaking and not allow_inexact else missing_pieces(loaded.snapshot, engine)
     missing = [f"missing: {name}" for name in missing]

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import importlib.machinery
+import shutil
 from pathlib import Path
 
 import pytest
 
+from core.errors import UsageError
 from core.queries import model
 from core.queries.model import language_model
+from core.run.directory import Home
+from core.run.launch import make_home
+from tests.training_runs import new_run, pretrain_preset, sft_preset
 
 
 def test_the_language_model_that_a_package_carries_is_found() -> None:
@@ -31,3 +36,25 @@ def test_no_language_model_where_a_part_of_it_is_missing(
         (tmp_path / "resources" / "lid.176.ftz").touch()
     monkeypatch.setattr(model, "find_spec", find)
     assert language_model() == ""
+
+
+def test_a_prompt_is_laid_as_the_prepare_run_says_whatever_became_of_its_data(home: Home, words: Path) -> None:
+    make_home(home)
+    prepare = {
+        "phase": "prepare", "about": {"title": "rows"},
+        "data": {
+            "kind": "instructions", "sources": [{"kind": "json", "path": "/rows.jsonl"}], "template": "chat",
+            "tokenizer": {"kind": "load", "path": str(words)},
+        },
+    }  # fmt: skip
+    prepared = new_run(home, prepare, "rows")
+    prepared.data.mkdir()
+    (prepared.data / "manifest.json").write_text('{"version": 2}')
+    tune = {**sft_preset(Path("/rows.jsonl"), "base"), "data": {"kind": "run", "run": "rows"}}
+    run = new_run(home, tune, "tuned")
+    shutil.copytree(words, run.model)
+    assert model._template(run)[0] == "chat"
+    shutil.rmtree(prepared.path)
+    new_run(home, pretrain_preset(Path("/texts")), "rows")
+    with pytest.raises(UsageError, match="rows is not the run any more that tuned was trained on"):
+        model._template(run)
