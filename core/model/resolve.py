@@ -90,9 +90,10 @@ def _of_run(model: RunModel, home: Home, *, progress: Progress) -> Path:
 def base_of(adapter_folder: Path, home: Home, *, progress: Progress = silent) -> Path:
     """Return the folder of the model that an adapter was trained on; `check_base` says whether it is still the same.
 
-    Raises: UsageError where it is not there any more.
+    Raises: UsageError where it is not there any more, or where the bases of bases go round in a circle.
     """
     record = read_record(adapter_folder)
+    _check_circle(adapter_folder, home)
     try:
         named: Model = _MODEL.validate_python(record.model)
     except ValidationError as error:
@@ -106,3 +107,19 @@ def base_of(adapter_folder: Path, home: Home, *, progress: Progress = silent) ->
         ) from error
     assert folder is not None, "an adapter has a base"
     return folder
+
+
+def _check_circle(adapter_folder: Path, home: Home) -> None:
+    """Refuse an adapter that is among its own bases, as after a folder of a run took another's name."""
+    folder, seen = adapter_folder.resolve(), set[Path]()
+    while is_adapter(folder):
+        if folder in seen:
+            raise UsageError(
+                f"{adapter_folder} begins with the model of {folder}, which begins with itself",
+                hint="A run's folder may have taken the name of another: put the base back under its name.",
+            )
+        seen.add(folder)
+        named = read_record(folder).model
+        if named.get("kind") != "run":
+            return
+        folder = RunDirectory(home.runs / check_run_name(str(named.get("run")))).model.resolve()

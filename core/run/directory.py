@@ -170,6 +170,11 @@ class RunDirectory:
         return any((self.model / name).is_file() for name in ("config.json", "adapter_config.json"))
 
     @property
+    def base_run(self) -> Path:
+        """Which run's model this one began with, where its configuration names a preset."""
+        return self.path / "base-run.json"
+
+    @property
     def data(self) -> Path:
         """The result of a prepare run: token shards, tokenizer, manifest."""
         return self.path / "data"

@@ -8,6 +8,7 @@ like any other: it goes on when the run that waits for it is killed.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import time
@@ -32,17 +33,19 @@ from core.errors import (
     UsageError,
 )
 from core.run.control import request
-from core.run.directory import Home, RunDirectory
+from core.run.directory import Home, RunDirectory, check_run_name
 from core.run.event_log import EventReader
 from core.run.events import Notice, Progress, Started
 from core.run.launch import create_run, launch, terminate
 from core.run.metrics import MetricsReader
 from core.run.overrides import resolved_config, write_overrides
+from core.run.private import read_file, write_atomic
 from core.run.records import read_exit
 from core.run.runs import list_runs
 from core.run.session import Session
 from core.run.status import BeatWatch, RunStatus, read_status
 
+_CHOICE_BYTES = 10_000
 _POLL_SECONDS = 0.25
 _ASKED_SECONDS = 15.0
 """How long a run that leaves waits for the run that it asked to stop, so that the next attempt finds it stopped."""
@@ -69,9 +72,29 @@ def finished_run(preset: str, home: Home) -> RunDirectory:
 def trained_run(preset: str, session: Session) -> RunDirectory:
     """Return the run of a preset that finished first; where there is none, start or continue one and wait for it.
 
+    The choice is written down: later attempts begin with the same, whatever becomes of the preset.
     Raises: PreparationStopped where the waiting run is to leave; UsageError where there is no such preset;
     ConfigurationError; where the other run ends without a model, the error that its exit code stands for.
     """
+    run = chosen_run(session.run, preset)
+    if run is None:
+        run = _found_or_trained(preset, session)
+        text = json.dumps({"preset": preset, "run": run.name})
+        write_atomic(session.run.base_run, text.encode(), root=session.run.path)
+    return run
+
+
+def chosen_run(run: RunDirectory, preset: str) -> RunDirectory | None:
+    """Return the run with whose model `run` began before, None where it did not yet or that model is gone."""
+    try:
+        said = json.loads(read_file(run.base_run, limit_bytes=_CHOICE_BYTES, root=run.path))
+        chosen = RunDirectory(run.home.runs / check_run_name(said["run"]))
+    except (FootplateError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return chosen if said.get("preset") == preset and chosen.model.is_dir() else None
+
+
+def _found_or_trained(preset: str, session: Session) -> RunDirectory:
     home = session.run.home
     config = _configuration(preset, home)
     with _one_at_a_time(home, session):

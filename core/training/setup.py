@@ -24,9 +24,11 @@ from core.data.progress import Work
 from core.data.tokens.shards import verify
 from core.errors import CheckpointError, DataError, StorageError, UsageError
 from core.evaluation.perplexity import scorer_for
+from core.model.base_record import AdapterRecord
 from core.model.load import save_model
 from core.run.event_log import EventReader
 from core.run.events import CheckpointSaved, Evaluated, Finished, Notice, Resumed, Sampled, Series, Stopped
+from core.run.preset_run import chosen_run
 from core.run.runs import find_run
 from core.run.session import Outcome, Session
 from core.training.batches import Batches
@@ -222,9 +224,8 @@ def export(session: Session, engine: Engine, tokens: Tokens, trainable: Trainabl
         else:
             from core.model.adapters import save_adapter
 
-            save_adapter(
-                engine.model, session.run.model, record=trainable.record, tokenizer=tokenizer, stop_token_ids=stops
-            )
+            record = _by_its_run(trainable.record, session)
+            save_adapter(engine.model, session.run.model, record=record, tokenizer=tokenizer, stop_token_ids=stops)
     facts: dict[str, str | int | float | bool] = {
         "model": str(session.run.model),
         "data": str(tokens.folder),
@@ -234,6 +235,17 @@ def export(session: Session, engine: Engine, tokens: Tokens, trainable: Trainabl
     }
     facts.update(_last_evaluation(session))
     session.emit(Finished(step=step, facts=facts))
+
+
+def _by_its_run(record: AdapterRecord, session: Session) -> AdapterRecord:
+    """Return the record with the base named by its run where the configuration names a preset, which may change."""
+    if record.model["kind"] != "preset":
+        return record
+    run = chosen_run(session.run, record.model["preset"])
+    if run is None:
+        return record
+    kept = {name: value for name, value in record.model.items() if name != "preset"}
+    return record.model_copy(update={"model": {**kept, "kind": "run", "run": run.name}})
 
 
 def _last_saved(session: Session) -> str:

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from core.config.model import GGUFModel, PretrainedModel, RunModel, ScratchModel
 from core.errors import StorageError, UsageError
+from core.model.base_record import AdapterRecord, write_record
 from core.model.load import Vocabulary, build_model, load_folder
-from core.model.resolve import resolve_model
+from core.model.resolve import base_of, resolve_model
 from core.model.save import save_model
 from core.run.directory import Home
 
@@ -245,3 +246,12 @@ def test_the_hub_gives_safetensors_only(home: Home, tmp_path: Path, monkeypatch:
     assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in asked["allow_patterns"])
     (tmp_path / "model.safetensors").write_bytes(b"")
     assert resolve_model(choice, home) == tmp_path
+
+
+def test_an_adapter_among_its_own_bases_is_refused(home: Home) -> None:
+    for name, base in (("first", "second"), ("second", "first")):
+        folder = home.runs / name / "model"
+        folder.mkdir(parents=True)
+        write_record(folder, AdapterRecord(model={"kind": "run", "run": base}, digest="ab" * 32, vocabulary_size=9))
+    with pytest.raises(UsageError, match="which begins with itself"):
+        base_of(home.runs / "first" / "model", home)

@@ -21,7 +21,7 @@ from core.run.event_log import EventReader
 from core.run.events import AnyEvent, Failed, Notice, Progress, Started, Stopped
 from core.run.launch import create_run, launch, terminate
 from core.run.overrides import write_overrides
-from core.run.preset_run import finished_run
+from core.run.preset_run import chosen_run, finished_run
 from core.run.processes import end_marked, identity_of, is_alive, marked
 from core.run.records import (
     ExitRecord,
@@ -157,6 +157,25 @@ def test_the_model_is_trained_first_and_found_the_next_time(presets: Home) -> No
     assert [run.name for run in list_runs(presets)] == ["needs-1", "tiny", "needs"]
     (start,) = [event for event in events(again) if isinstance(event, Started)]
     assert start.facts == {"begins_with": "tiny"}
+
+
+def test_a_later_attempt_begins_with_the_same_run_whatever_became_of_the_preset(presets: Home) -> None:
+    parent = made(presets, "needs")
+    child = finished(made(presets, "tiny"), "2026-01-01T00:00:00.000+00:00")
+    begin(parent, "exit", 9)
+    wait_until(lambda: word(parent) == "finished")
+    assert chosen_run(parent, "tiny") == child
+    assert chosen_run(parent, "another") is None
+    (presets.presets / "tiny.yaml").unlink()
+    write_overrides(parent, ["schedule.steps=30"], allow_inexact=False)
+    begin(parent, "exit", 9)
+    wait_until(lambda: len([event for event in events(parent) if isinstance(event, Started)]) == 2)
+    wait_until(lambda: word(parent) == "finished")
+    assert events(parent)[-1].attempt == 2
+    child.model.rmdir()
+    assert chosen_run(parent, "tiny") is None
+    parent.base_run.write_text("{")
+    assert chosen_run(parent, "tiny") is None
 
 
 def test_two_that_need_it_at_once_train_it_once(presets: Home) -> None:
