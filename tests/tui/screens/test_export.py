@@ -182,7 +182,8 @@ def test_the_dialog_looks_so(
     app._follow = False
 
     async def before(pilot: Pilot[Any]) -> None:
-        await until(lambda: "finished" in screen_text(app))  # what lies behind the dialog is part of the picture
+        # What lies behind the dialog is part of the picture.
+        await until(lambda: "reading the list of runs" in screen_text(app))
         app.push_screen(ExportScreen(run))
         await until(lambda: isinstance(app.screen, ExportScreen) and "quickstart-export" in screen_text(app))
         await pilot.pause(0.3)
