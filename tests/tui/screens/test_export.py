@@ -186,6 +186,8 @@ def test_the_dialog_looks_so(
         await until(lambda: "reading the list of runs" in screen_text(app))
         app.push_screen(ExportScreen(run))
         await until(lambda: isinstance(app.screen, ExportScreen) and "quickstart-export" in screen_text(app))
+        app.screen_stack[0].refresh()
+        await until(lambda: "FOOTPLATE" in app.export_screenshot())
         await pilot.pause(0.3)
 
     assert snap_compare(app, terminal_size=(80, 24), run_before=before)
