@@ -13,6 +13,9 @@ from tui.services.words import count_text
 
 _MOST_ROWS = 20
 _MOST_LINES = 3
+"""Lines of a document that differ, of which more are not shown."""
+_MOST_PARTS = 12
+"""Lines of the screen for one of them."""
 _AROUND = 60
 """Characters around what differs in a long line."""
 
@@ -54,7 +57,7 @@ def change_lines(rows: Iterable[ChangedRow], index: int, width: int) -> list[Lin
 def _row(one: ChangedRow, width: int) -> list[Line]:
     rules = ", ".join(f"{name.replace('_', ' ')} {count_text(count)}" for name, count in one.rules)
     lines = [
-        line(word("~ ", "accent"), word(rules, "accent")),
+        *_side("~ ", rules, "accent", width),
         line(word("  "), (safe(Path(one.place).name, limit=200), "muted")),
     ]
     for before, after in one.lines[:_MOST_LINES]:
@@ -64,7 +67,9 @@ def _row(one: ChangedRow, width: int) -> list[Line]:
 
 
 def _side(mark: str, text: str, tone: Tone, width: int) -> list[Line]:
-    parts = wrapped(safe(" ".join(text.split())), max(1, width - 2), "plain")[:_MOST_LINES]
+    parts = wrapped(safe(" ".join(text.split())), max(1, width - 2), "plain")
+    if len(parts) > _MOST_PARTS:
+        parts = [*parts[: _MOST_PARTS - 1], line(word("…", "muted"))]
     return [line(word(mark if number == 0 else "  ", tone), *part.left) for number, part in enumerate(parts)]
 
 

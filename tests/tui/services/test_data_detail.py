@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from core.config.drafts import set_value
 from core.config.yaml_text import Value
 from tui.services.data_answers import DroppedRow, FilterCount, Inspection, PreviewRow, Trial, trial_of
-from tui.services.data_changes import around
+from tui.services.data_changes import ChangedRow, around, change_lines
 from tui.services.data_detail import detail_lines
 from tui.services.data_draft import Step, add, new_form, source_key
 from tui.services.data_sample import text_lines
@@ -88,6 +88,20 @@ def test_what_a_filter_masked_is_shown_before_and_after() -> None:
     assert after.startswith("+ … ")
     assert "Dr. [NAME]" in after
     assert not any("\x1b" in one for one in shown)
+
+
+def test_of_what_was_masked_nothing_is_cut_off_unseen() -> None:
+    note = "Mr. Jones, 617-555-0100, jones@x.org, " * 3
+    masked = "Mr. [NAME], [PHONE], [EMAIL], " * 3
+    rules = (("names", 3), ("phone_numbers", 3), ("emails", 3))
+    shown = text(change_lines([ChangedRow(0, rules, "notes.csv:7", ((note, masked),))], 0, 32))
+    assert max(map(cell_len, shown)) <= 32
+    words = " ".join(" ".join(shown).split())
+    assert "~ names 3, phone numbers 3, emails 3" in words
+    assert words.count("[EMAIL]") == 3
+    assert words.count("jones@x.org") == 3
+    long = text(change_lines([ChangedRow(0, rules, "notes.csv:7", ((note * 9, masked * 9),))], 0, 32))
+    assert long.count("  …") == 2, "what is too long says so"
 
 
 @pytest.mark.parametrize(
