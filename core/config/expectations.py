@@ -29,7 +29,8 @@ def expected(shape: Shape) -> str:
 def _expected(shape: Shape) -> str:
     match shape:
         case TextShape():
-            return f"text of {shape.length} characters" if str(shape.length) else "text"
+            length = f" of {shape.length} characters" if str(shape.length) else ""
+            return f"text{length}" + (f" that matches {shape.pattern}" if shape.pattern else "")
         case NumberShape():
             return f"a {'whole ' if shape.whole else ''}number{_behind(shape.bounds)}"
         case BooleanShape():

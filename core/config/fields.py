@@ -117,7 +117,8 @@ def _tag(shape: UnionShape, value: Value) -> Value:
 def _kind_and_bounds(shape: Shape) -> tuple[SlotKind, str]:
     match shape:
         case TextShape():
-            return "text", f"{shape.length} characters" if str(shape.length) else ""
+            length = f"{shape.length} characters" if str(shape.length) else ""
+            return "text", length or (f"matches {shape.pattern}" if shape.pattern else "")
         case NumberShape():
             return "int" if shape.whole else "float", str(shape.bounds)
         case BooleanShape():

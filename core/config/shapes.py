@@ -43,10 +43,11 @@ class Bounds:
 
 @dataclass(frozen=True)
 class TextShape:
-    """Text of a bounded length."""
+    """Text of a bounded length; with a `pattern`, a regular expression that it must match."""
 
     length: Bounds = Bounds()
     optional: bool = False
+    pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def shape_of(annotation: Any, metadata: Sequence[object] = (), discriminator: st
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return SectionShape(annotation)
     scalars: dict[Any, Shape] = {
-        str: TextShape(_length(metadata)),
+        str: TextShape(_length(metadata), pattern=_pattern(metadata)),
         bool: BooleanShape(),
         int: NumberShape(True, _bounds(metadata)),
         float: NumberShape(False, _bounds(metadata)),
@@ -194,6 +195,12 @@ def _length(metadata: Sequence[Any]) -> Bounds:
             case annotated_types.MaxLen():
                 bounds = replace(bounds, most=item.max_length)
     return bounds
+
+
+def _pattern(metadata: Sequence[object]) -> str:
+    # pydantic has no class of its own for it that could be matched.
+    found = (getattr(item, "pattern", None) for item in metadata)
+    return next((pattern for pattern in found if isinstance(pattern, str)), "")
 
 
 def _limit(value: object) -> float:

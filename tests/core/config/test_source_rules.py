@@ -33,6 +33,7 @@ def test_what_holds_is_silent() -> None:
         ("text", {"format": "xml"}, "record", "is missing"),
         ("text", {"record": "drug"}, "record", "counts only with format: xml"),
         ("text", {"record": "drug", "format": "csv"}, "record", "counts only with format: xml"),
+        ("text", {"group": "a b"}, "group", "must be text that matches ^[a-z0-9_]{1,40}$"),
     ],
 )
 def test_what_cannot_mean_anything_is_refused(kind: str, source: dict[str, Any], field: str, words: str) -> None:
