@@ -68,6 +68,11 @@ def _lora_config(model: Any, adapter: LoRA | QLoRA, names: list[str], added_toke
         modules = [model.get_input_embeddings(), model.get_output_embeddings()]
         # Tied: peft trains one copy of the rows in both.
         rows = {known[id(module)]: list(added_token_ids) for module in modules[: len(embedding_matrices(model))]}
+        if both := rows.keys() & set(names):
+            raise UsageError(
+                f"adapter.targets: {both.pop()} has rows of new tokens to train, and takes no addition besides",
+                hint="Leave it out of adapter.targets, or set adapter.embeddings to whole or frozen.",
+            )
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=adapter.rank,
