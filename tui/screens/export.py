@@ -101,6 +101,7 @@ class ExportScreen(ModalScreen[None]):
         if self._is_busy:
             return
         wish = self._wish
+        self._words = []  # they are about what was asked for before
         match self._rows[message.index]:
             case "form":  # an adapter alone has neither of the others
                 self._wish = ExportWish(wish.to, adapter_only=not wish.adapter_only)

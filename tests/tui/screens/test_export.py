@@ -116,8 +116,11 @@ async def test_a_refusal_is_shown_as_it_is_and_can_be_tried_again(home: Home, fo
         await pilot.press("G", "enter")
         await until(lambda: "the disk [red]is full" in text_of(app))
         assert "Free some space." in text_of(app)
+        await pilot.press("g", "enter")
+        await until(lambda: "fp32" in screen_text(app))
+        assert "Free some space." not in text_of(app), "it was about another wish"
         (folder / "how").write_text("ready")
-        await pilot.press("enter")
+        await pilot.press("G", "enter")
         await until(lambda: "It lies in" in text_of(app))
     assert len(asked(folder)) == 2
 
