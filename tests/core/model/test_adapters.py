@@ -26,28 +26,6 @@ from tests.core.model.adapted import ADDED, CPU, NF4, TOKENS, digest, disturb, f
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
-def test_rows_of_added_tokens_begin_as_the_mean_of_the_others(base: Callable[..., Path], tied: bool) -> None:
-    folder = base(tie_embeddings=tied)
-    old = loaded(folder)
-    state = torch.get_rng_state()
-    model = loaded(folder, added=3)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert model.config.vocab_size == TOKENS + 3
-    matrices, before = embedding_matrices(model), embedding_matrices(old)
-    assert len(matrices) == (1 if tied else 2)
-    for matrix, rows in zip(matrices, before, strict=True):
-        assert torch.equal(matrix[:TOKENS], rows)
-        torch.testing.assert_close(matrix[TOKENS:], rows.mean(0, keepdim=True).expand(3, -1))
-    assert torch.equal(logits(model)[..., :TOKENS], logits(loaded(folder, added=3))[..., :TOKENS])
-
-
-def test_a_head_that_trains_rows_takes_no_addition_besides(base: Callable[..., Path]) -> None:
-    folder = base(tie_embeddings=False)
-    with pytest.raises(UsageError, match="lm_head has rows of new tokens to train, and takes no addition besides"):
-        attach(loaded(folder, added=3), lora(targets=["lm_head"]), seed=1, added_token_ids=ADDED)
-    attach(loaded(folder, added=3), lora(targets=["lm_head"], embeddings="whole"), seed=1, added_token_ids=ADDED)
-
-
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("quantization", [None, NF4], ids=["float", "nf4"])
 @pytest.mark.parametrize("embeddings", ["frozen", "new_tokens", "whole"])
@@ -166,6 +144,28 @@ def test_a_target_that_names_nothing_says_what_there_is(base: Callable[..., Path
 
 
 @pytest.mark.parametrize("tied", [True, False])
+def test_rows_of_added_tokens_begin_as_the_mean_of_the_others(base: Callable[..., Path], tied: bool) -> None:
+    folder = base(tie_embeddings=tied)
+    old = loaded(folder)
+    state = torch.get_rng_state()
+    model = loaded(folder, added=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.config.vocab_size == TOKENS + 3
+    matrices, before = embedding_matrices(model), embedding_matrices(old)
+    assert len(matrices) == (1 if tied else 2)
+    for matrix, rows in zip(matrices, before, strict=True):
+        assert torch.equal(matrix[:TOKENS], rows)
+        torch.testing.assert_close(matrix[TOKENS:], rows.mean(0, keepdim=True).expand(3, -1))
+    assert torch.equal(logits(model)[..., :TOKENS], logits(loaded(folder, added=3))[..., :TOKENS])
+
+
+def test_a_head_that_trains_rows_takes_no_addition_besides(base: Callable[..., Path]) -> None:
+    folder = base(tie_embeddings=False)
+    with pytest.raises(UsageError, match="lm_head has rows of new tokens to train, and takes no addition besides"):
+        attach(loaded(folder, added=3), lora(targets=["lm_head"]), seed=1, added_token_ids=ADDED)
+    attach(loaded(folder, added=3), lora(targets=["lm_head"], embeddings="whole"), seed=1, added_token_ids=ADDED)
+
+
 def test_added_tokens_on_spare_rows_begin_as_the_mean_too(base: Callable[..., Path]) -> None:
     folder = base()
     choice = PretrainedModel(kind="pretrained", path=str(folder))
