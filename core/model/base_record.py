@@ -45,8 +45,9 @@ class AdapterRecord(BaseModel):
 
 
 def is_adapter(folder: Path) -> bool:
-    """Tell whether `folder` holds an adapter with the record of its base, and not a whole model."""
-    return (folder / FILE).is_file() and not (folder / "config.json").exists()
+    """Tell whether `folder` holds an adapter and not a whole model; `read_record` says whether its record is there."""
+    is_any = any((folder / name).is_file() for name in (FILE, "adapter_config.json"))
+    return is_any and not (folder / "config.json").exists()
 
 
 def read_record(folder: Path) -> AdapterRecord:

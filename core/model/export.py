@@ -67,6 +67,7 @@ def plan_export(
     run: RunDirectory, home: Home, wish: Wish, *, environment: Mapping[str, str], progress: Progress
 ) -> Plan:
     """Return what to write. Raises: UsageError where the run's model cannot be exported so, before any work."""
+    _check_whole(run)
     if wish.adapter_only:
         return _adapter_alone(run, wish)
     converter = find_converter(home, environment) if wish.gguf else None
@@ -76,6 +77,13 @@ def plan_export(
     record, base = read_record(run.model), base_of(run.model, home, progress=progress)
     stored = wish.dtype or type_of_weights(base)
     return Plan(run, wish, stored, _count(base), record, base, converter)
+
+
+def _check_whole(run: RunDirectory) -> None:
+    """Refuse a run's model of which something is gone that an export would go out without."""
+    needed = [WEIGHTS, CONFIG, FILE, "tokenizer.json"] if is_adapter(run.model) else ["tokenizer.json"]
+    if gone := [name for name in needed if not (run.model / name).is_file()]:
+        raise UsageError(f"{run.model} lacks {gone[0]}", hint="The run wrote it at its end: put it back.")
 
 
 def _adapter_alone(run: RunDirectory, wish: Wish) -> Plan:

@@ -193,6 +193,26 @@ def test_a_folder_that_is_there_is_not_touched(runs: Home, tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "link", "out"]
 
 
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        ("tuned", "adapter_model.safetensors"),
+        ("tuned", "base.json"),
+        ("tuned", "tokenizer.json"),
+        ("base", "tokenizer.json"),
+    ],
+)
+def test_a_model_of_which_something_is_gone_is_not_exported(runs: Home, tmp_path: Path, run: str, name: str) -> None:
+    file = runs.runs / run / "model" / name
+    kept = file.rename(tmp_path / "kept")
+    try:
+        with pytest.raises(UsageError, match=f"model lacks {name}"):
+            _export(runs, run, tmp_path / "out", adapter_only=run == "tuned")
+    finally:
+        kept.rename(file)
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_room_nothing_is_begun(runs: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage:
         free = 1000
