@@ -176,7 +176,7 @@ def _training(run: RunRecord) -> list[str]:
         ("number type", facts.get("dtype")),
         ("threads", facts.get("threads")),
         ("tokens a step", facts.get("tokens_per_step")),
-        ("time", f"{run.seconds:,.0f} s" if run.seconds else None),
+        ("time, with preparing and waiting", f"{run.seconds:,.0f} s" if run.seconds else None),
         ("peak memory", f"{float(memory) / 1e9:.2f} GB" if isinstance(memory, int | float) and memory else None),
         ("seed", run.config.seed),
     ]

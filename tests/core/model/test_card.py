@@ -72,7 +72,7 @@ def test_what_the_run_was_is_said(run: RunRecord) -> None:
     text = card(run, Exported("full", "fp32", 123456))
     for words in (
         "# A small model", "over 20 steps", "123,456 parameters, stored as fp32", "CPU of a kind", "1.50 GB",
-        "| 75 s |",
+        "| time, with preparing and waiting | 75 s |",
         "Training loss: 5 at step 1, lowest 1.75 at step 19, last 2 at step 20.", "█▃▁",
         "1,234 tokens to train on (1,200 that the loss counts), 56 held out", "torch 2.13.0", "| seed | 17 |",
         "| 0 | 5 |", "| 39 | 1.1 |", "peak_learning_rate: 0.01",
