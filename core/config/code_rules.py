@@ -2,7 +2,7 @@
 
 control tokens  those of template code and of fill_in_the_middle differ from one another and from the end of text; a
                 tokenizer that is trained names them all
-added           a token is added once
+added           a token is added once, and has no space around it
 comments        comment tokens are set by template code alone
 functions       are rows with instructions
 """
@@ -54,6 +54,10 @@ def _added_tokens(draft: Partial) -> Iterator[Problem]:
     tokens = [token for token in draft.list_at("data.tokenizer.added_tokens") if isinstance(token, str)]
     for token in sorted({token for token in tokens if tokens.count(token) > 1}):
         yield Problem("data.tokenizer.added_tokens", "names a token twice", found=shown(token))
+    for token in tokens:
+        if token != token.strip():
+            message = "must not begin or end with space: such a token would be found all over ordinary text"
+            yield Problem("data.tokenizer.added_tokens", message, found=shown(token))
 
 
 def _comments(draft: Partial) -> Iterator[Problem]:

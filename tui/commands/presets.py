@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from core.config.model import PresetModel
 from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
+from core.config.preset_chain import preset_chain
 from core.config.presets import (
     REQUIRED,
     Difference,
@@ -25,10 +27,13 @@ from tui.commands.output import shown, table
 def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: bool) -> int:
     """Validate a preset and print its resolved configuration, marked where it differs from the defaults.
 
-    Raises: ConfigurationError with all problems; UsageError where there is no such preset.
+    Raises: ConfigurationError with all problems; UsageError where there is no such preset, or none that its model is
+        to come from.
     """
     path = find_preset(preset, context.home.presets)
     config = resolve(load_preset(path), overrides)
+    if not isinstance(config, PrepareConfig) and isinstance(config.model, PresetModel):
+        preset_chain(config.model.preset, context.home.presets)
     values = draft_of(config).values
     changed = {difference.path: difference for difference in differences(config)}
     derived = derived_numbers(config)

@@ -139,6 +139,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
             tokenizer={"kind": "load", "path": "gpt2"},
         ),
         "data.fill_in_the_middle.suffix_token", "another token than data.fill_in_the_middle.prefix_token"),
+    "a token of space": (filtered(tokenizer={"kind": "load", "path": "gpt2", "added_tokens": [" the"]}),
+                         "data.tokenizer.added_tokens", "must not begin or end with space"),
     "a token added twice": (filtered(tokenizer={"kind": "load", "path": "gpt2", "added_tokens": ["a", "a"]}),
                             "data.tokenizer.added_tokens", "twice"),
     "packed text": (changed(pretrain(), data={"kind": "run", "run": "x", "pack": False}), "data.pack", "instructions"),

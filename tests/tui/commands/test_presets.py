@@ -7,7 +7,7 @@ import pytest
 
 import tui.__main__ as command_line
 from core.config.presets import load_preset, resolve
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, UsageError
 from core.run.directory import Home
 from tui.commands.context import Context
 from tui.commands.presets import check, derived_numbers, presets, schema
@@ -67,6 +67,17 @@ def test_check_of_a_wrong_preset_names_everything_at_once(with_tiny: Context) ->
         "batch.size", "model.layerz", "schedule.peak_learning_rate",
     }  # fmt: skip
     assert _printed(with_tiny) == ""
+
+
+@pytest.mark.parametrize("name", ["nowhere", "prepare-text", "more"])
+def test_check_follows_the_presets_that_a_model_comes_from(with_tiny: Context, name: str) -> None:
+    text = TINY.replace("{kind: scratch, layers: 2, hidden_size: 32, heads: 2, context_length: 64}", "MODEL")
+    text = text.replace("{kind: train, vocabulary_size: 300}", "{kind: model}")
+    (with_tiny.home.presets / "more.yaml").write_text(text.replace("MODEL", f"{{kind: preset, preset: {name}}}"))
+    with pytest.raises(UsageError, match=r"nowhere|trains no model|begin with its own model"):
+        check("more", [], with_tiny, as_json=False)
+    (with_tiny.home.presets / "more.yaml").write_text(text.replace("MODEL", "{kind: preset, preset: tiny}"))
+    assert check("more", [], with_tiny, as_json=False) == 0
 
 
 HOSTILE = [
