@@ -216,6 +216,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again_and_says_so(
     assert "begins again" in " ".join(resumed.notes)
 
 
+@pytest.mark.slow(reason="a whole run more; runs of fine-tuning with adapters are broken and resumed by default")
 def test_fine_tuning_is_exact_too(
     shared_home: Home, uninterrupted: Trace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

