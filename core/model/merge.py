@@ -24,8 +24,11 @@ from core.run.directory import Home
 StoredType = Literal["fp32", "bf16", "fp16"]
 TYPES: dict[StoredType, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MERGE = "merge.json"
-_TOLERANCE = 1e-5
-"""Largest difference in float32, as a share of the largest logit: W x + s B (A x) and (W + s B A) x are other sums."""
+_TOLERANCE = 1e-4
+"""Largest difference in float32, as a share of the largest logit: W x + s B (A x) and (W + s B A) x are other sums.
+
+Over the 30 layers of SmolLM2 they lay 1.0e-5 apart, and 7.8e-7 when both were computed in float64; a layer that is left
+out or scaled wrongly moves logits by 1e-2 and more."""
 _NAMES: dict[str, StoredType] = {"F32": "fp32", "BF16": "bf16", "F16": "fp16"}
 
 
@@ -80,7 +83,7 @@ def merge_into(
     An adapter that was trained on a quantised base is merged into the base that was quantised, which has all its bits.
     Merged in float32; stored in the type of the base's weights unless `dtype` says another.
     Raises: UsageError for another base than the recorded one, or an adapter that is merged already; NumericError where
-    the merged model is not the adapter's to 1e-5 of the largest logit, or a weight is beyond what is stored.
+    the merged model is not the adapter's to 1e-4 of the largest logit, or a weight is beyond what is stored.
     """
     record = _checked(adapter_folder, base_folder)
     stored_type = dtype or type_of_weights(base_folder)

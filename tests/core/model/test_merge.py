@@ -158,7 +158,7 @@ def test_a_merge_that_is_another_model_is_an_error_and_leaves_nothing(
         return merged
 
     monkeypatch.setattr(merge, "_merged", wrong)
-    with pytest.raises(NumericError, match="expected at most 1e-05"):
+    with pytest.raises(NumericError, match="expected at most 1e-04"):
         merge_adapter(adapter, base, tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
     assert not list(tmp_path.glob(".merged*"))
