@@ -76,7 +76,7 @@ def measure_steps(config: PretrainConfig | SFTConfig, steps: Steps, tell: Tell) 
         "dtype": dtype,
         "threads": torch.get_num_threads(),
         "packing": trainable.reading.packing,
-        "optimizer": optimizer_words(config.optimizer, device),
+        "optimizer": optimizer_words(config.optimizer, engine.optimizer, device),
         "optimizer_bytes": state_bytes(engine.optimizer),
         "steps": steps.count,
         "step_tokens": tokens,

@@ -182,7 +182,7 @@ def _facts(
         "train_tokens": material.tokens.manifest.train.tokens,
         "vocabulary_size": material.tokens.manifest.vocabulary_size,
         "max_grad_norm": config.optimizer.max_grad_norm or 0.0,
-        "optimizer": optimizer_words(config.optimizer, engine.device),
+        "optimizer": optimizer_words(config.optimizer, engine.optimizer, engine.device),
         "optimizer_bytes": state_bytes(engine.optimizer),
         "torch": torch.__version__,
     }

@@ -58,10 +58,11 @@ def is_from_bitsandbytes(config: AdamW) -> bool:
     return config.states == "8bit" or config.paged
 
 
-def optimizer_words(config: AdamW, device: torch.device) -> str:
-    """Return in words which optimizer a run has, and where its state lies."""
+def optimizer_words(config: AdamW, optimizer: torch.optim.Optimizer, device: torch.device) -> str:
+    """Return in words which optimizer a run has, in which type its states are, and where they lie."""
     maker = "bitsandbytes" if is_from_bitsandbytes(config) else "torch, fused"
-    states = "8 bits" if config.states == "8bit" else "fp32"
+    kept = [any(piece.dtype is torch.uint8 for piece in pieces.values()) for pieces in state_pieces(optimizer).values()]
+    states = f"8 bits for {sum(kept)} of {len(kept)} tensors, else fp32" if config.states == "8bit" else "fp32"
     paging = ", paged" if config.paged else ""
     return f"AdamW ({maker}), states in {states}{paging if is_paging(config, device) else ''}"
 
