@@ -5,6 +5,7 @@ The phases differ in where rows come from and which targets count; from there on
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ def train(config: PretrainConfig | SFTConfig, session: Session, material: Materi
     """Train on the rows of `material`, from the start or from the newest checkpoint, and export the model."""
     begin = time.monotonic()
     disable_progress_bar()  # transformers draws bars into the log of a run
+    # And bitsandbytes warns, also where nothing is in 4 bits, that a faster product it could fetch is not there.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     tokens, batch = material.tokens, config.batch
     for prompt in config.sampling.prompts:  # one that cannot be asked ends the run now and not after its last step
         material.prompt_ids(prompt)
