@@ -179,3 +179,8 @@ def test_text_that_is_made_to_be_slow(unit: str) -> None:
     deidentify_filter(ALL)(text)
     # About 0.2 s; a pattern whose time grows with the square of the length takes minutes.
     assert time.process_time() - begun < 10
+
+
+def test_a_cue_behind_a_heading_on_the_same_line_counts() -> None:
+    text = "History: Patient: Mary Jones was admitted."
+    assert [text[one.start : one.end] for one in identifiers(text, ALL)] == ["Mary Jones"]
