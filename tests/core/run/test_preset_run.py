@@ -53,7 +53,8 @@ def presets(home: Home, tmp_path: Path) -> Iterator[Home]:
         for attempt in run.attempts():
             record = read_process(attempt)
             if record is not None and is_alive(record.identity):
-                os.kill(record.identity.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it may end by itself between the question and the signal
+                    os.kill(record.identity.pid, signal.SIGKILL)
                 end_marked(record.marker, ask_seconds=0, kill_seconds=5)
 
 
