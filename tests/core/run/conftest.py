@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ def run(home: Home) -> Iterator[RunDirectory]:
         record = read_process(attempt)
         if record is not None:
             if is_alive(record.identity):
-                os.kill(record.identity.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it may end by itself in between
+                    os.kill(record.identity.pid, signal.SIGKILL)
             end_marked(record.marker, ask_seconds=0, kill_seconds=5)
 
 
