@@ -13,7 +13,16 @@ import traceback
 from pathlib import Path
 from typing import assert_never
 
-from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
+from core.config.phases import (
+    DPOConfig,
+    GRPOConfig,
+    PipelineConfig,
+    PPOConfig,
+    PrepareConfig,
+    PretrainConfig,
+    RewardConfig,
+    SFTConfig,
+)
 from core.errors import ExitCode, FootplateError, OutOfMemoryError, StorageError, disk_errno, is_out_of_memory
 from core.run import faults
 from core.run.directory import RunDirectory
@@ -62,6 +71,26 @@ def run_phase(resolved: Resolved, session: Session) -> str:
             from core.phases import sft
 
             return sft.run(config, session, allow_inexact=resolved.allow_inexact)
+        case RewardConfig() as config:
+            from core.phases import reward
+
+            return reward.run(config, session, allow_inexact=resolved.allow_inexact)
+        case DPOConfig() as config:
+            from core.phases import dpo
+
+            return dpo.run(config, session, allow_inexact=resolved.allow_inexact)
+        case PPOConfig() as config:
+            from core.phases import ppo
+
+            return ppo.run(config, session, allow_inexact=resolved.allow_inexact)
+        case GRPOConfig() as config:
+            from core.phases import grpo
+
+            return grpo.run(config, session, allow_inexact=resolved.allow_inexact)
+        case PipelineConfig() as config:
+            from core.phases import pipeline
+
+            return pipeline.run(config, session)
         case _ as never:
             assert_never(never)
 

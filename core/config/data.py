@@ -143,4 +143,3 @@ class PreparedData(Section):
 
 PretrainingData = Annotated[TextData | PreparedData, Field(discriminator="kind")]
 InstructionTuningData = Annotated[InstructionData | PreparedData, Field(discriminator="kind")]
-PreparableData = Annotated[TextData | InstructionData, Field(discriminator="kind")]

@@ -12,7 +12,8 @@ from pathlib import Path
 from core.config.drafts import Draft, path_text, set_value
 from core.config.phases import run_config
 from core.config.preset_chain import preset_chain
-from core.config.presets import Config, draft_of
+from core.config.phases import Config
+from core.config.presets import draft_of
 from core.config.yaml_text import Place, Value, shown
 from core.errors import ConfigurationError, Problem, UsageError
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import presets as shipped
 from core.config.drafts import UNSET, Draft, override, place_of, set_value
-from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig, run_config
+from core.config.phases import Config, run_config
 from core.config.problems import find_problems, nearest_of
 from core.config.saving import compact, in_order, leaves, same, updated_text
 from core.config.shapes import root_shape
@@ -33,7 +33,6 @@ __all__ = [
     "read_yaml", "resolve", "save_preset", "set_value",
 ]  # fmt: skip
 
-Config = PrepareConfig | PretrainConfig | SFTConfig
 
 SHIPPED_PRESETS = Path(shipped.__path__[0])
 SCHEMA_NAME = "schema.json"

@@ -26,9 +26,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from core.config.adapter_rules import ADAPTER_RULES
+from core.config.alignment_rules import ALIGNMENT_RULES
 from core.config.code_rules import CODE_RULES
 from core.config.data_rules import DATA_RULES
 from core.config.partial import Partial
+from core.config.pipeline_rules import pipeline_problems
 from core.config.syntax_rules import SYNTAX_RULES, WEIGHT_RULES
 from core.config.yaml_text import Value, shown
 from core.errors import Problem
@@ -41,7 +43,11 @@ _LOWEST_TEMPERATURE = 0.01
 def cross_field_problems(values: Mapping[str, Value]) -> Iterator[Problem]:
     """Yield what is wrong between the fields of a draft; `path` names the field, without file and line."""
     partial = Partial(values)
-    rules: Sequence[Rule] = _PREPARE if partial.at("phase") == "prepare" else _TRAINING
+    phase = partial.at("phase")
+    if phase == "pipeline":
+        yield from pipeline_problems(partial, cross_field_problems)
+        return
+    rules = {"prepare": _PREPARE, "pretrain": _LIKELIHOOD, "sft": _LIKELIHOOD}.get(str(phase), _ALIGNMENT)
     for rule in rules:
         yield from rule(partial)
 
@@ -226,7 +232,8 @@ def _precision(draft: Partial) -> Iterator[Problem]:
 
 _PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, *DATA_RULES, *CODE_RULES, *SYNTAX_RULES)
 _TRAINING: Sequence[Rule] = (
-    _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, *CODE_RULES,
-    *SYNTAX_RULES, *WEIGHT_RULES, _prepared, _length_of_run, _warmup, _batch, _lengths, _evaluation, _temperature,
-    _precision, *ADAPTER_RULES,
+    _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, *CODE_RULES, _prepared, _length_of_run,
+    _warmup, _batch, _lengths, _evaluation, _temperature, _precision, *ADAPTER_RULES,
 )  # fmt: skip
+_LIKELIHOOD: Sequence[Rule] = (*_TRAINING, *SYNTAX_RULES, *WEIGHT_RULES)
+_ALIGNMENT: Sequence[Rule] = (*_TRAINING, *ALIGNMENT_RULES)

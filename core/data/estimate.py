@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 
-from core.config.data import InstructionData, TextData, TrainedTokenizer
+from core.config.data import InstructionData, TrainedTokenizer
+from core.config.preferences import Preparable
 from core.config.sources import CodeSource, FunctionsSource, HubSource, Source
 from core.data.cleaning.trial import Candidate, Sample
 from core.data.formats import Conversation
@@ -54,7 +55,7 @@ class Estimate:
 
 
 def estimate(
-    data: TextData | InstructionData,
+    data: Preparable,
     shares: Sequence[float | None],
     kept: Sequence[Candidate],
     tokenizer: TextTokenizer | None,
@@ -78,13 +79,13 @@ def estimate(
     return Estimate(documents, tokens, on_disk, all(part == 1.0 for part in shares))
 
 
-def _vocabulary(data: TextData | InstructionData, tokenizer: TextTokenizer | None) -> int:
+def _vocabulary(data: Preparable, tokenizer: TextTokenizer | None) -> int:
     if isinstance(data.tokenizer, TrainedTokenizer):
         return data.tokenizer.vocabulary_size
     return tokenizer.vocabulary_size if tokenizer is not None else 2**16
 
 
-def shares_of(data: TextData | InstructionData, sample: Sample) -> list[float | None]:
+def shares_of(data: Preparable, sample: Sample) -> list[float | None]:
     """Return which part of each source a sample is; None where nobody can say."""
     if sample.is_all:
         return [1.0] * len(data.sources)
@@ -150,7 +151,7 @@ def _compressed(path: Path, length: int) -> float:
 
 
 def _bytes_per_token(
-    data: TextData | InstructionData,
+    data: Preparable,
     kept: Sequence[Candidate],
     tokenizer: TextTokenizer | None,
     template: TemplateName | None,
@@ -171,7 +172,7 @@ def _bytes_per_token(
 
 
 def _tokens(
-    data: TextData | InstructionData,
+    data: Preparable,
     tried: Sequence[Candidate],
     tokenizer: TextTokenizer,
     template: TemplateName | None,

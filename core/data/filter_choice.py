@@ -17,10 +17,11 @@ from core.config.filters import (
     LanguageFilter,
     LengthFilter,
 )
+from core.config.preferences import Preparable
 from core.config.presets import load_preset, problems
 from core.errors import ConfigurationError, Problem, UsageError
 
-Data = TextData | InstructionData
+Data = Preparable
 
 
 def usual_filters(data: Data) -> list[Filter]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import tokenizers
 
-from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
+from core.config.data import LoadedTokenizer, ModelTokenizer, TrainedTokenizer
 from core.config.filters import (
     ContaminationFilter,
     Filter,
@@ -22,6 +22,7 @@ from core.config.filters import (
     NgramPerplexityFilter,
     PerplexityFilter,
 )
+from core.config.preferences import Preparable
 from core.config.sources import CodeSource, FunctionsSource, HubSource, Source, StandardLibrarySource
 from core.data.duplicates import KEYS_VERSION
 from core.data.manifest import VERSION, SourceFileRecord
@@ -44,7 +45,7 @@ _ENCODING = {"template", "code_tokens", "fill_in_the_middle", "syntax", "max_tok
 
 
 def cache_key(
-    data: TextData | InstructionData,
+    data: Preparable,
     seed: int,
     model_tokenizer: Path | None,
     *,
@@ -74,7 +75,7 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in _LIBRARIES if find_spec(_MODULES.get(name, name)) is not None}
 
 
-def filter_file_records(data: TextData | InstructionData, work: Work) -> list[list[SourceFileRecord]]:
+def filter_file_records(data: Preparable, work: Work) -> list[list[SourceFileRecord]]:
     """Return the files that each filter looks into: models, evaluation sets. A model by name counts with its name.
 
     Raises: PreparationStopped where `work` is to stop.
@@ -103,7 +104,7 @@ def _files_at(place: Path) -> list[Path]:
     return [place] if place.is_file() else []
 
 
-def encoding_key(data: TextData | InstructionData, model_tokenizer: Path | None) -> str:
+def encoding_key(data: Preparable, model_tokenizer: Path | None) -> str:
     """Return what is another one whenever the same documents would become other tokens.
 
     Raises: UsageError where the tokenizer is not there.
@@ -124,7 +125,7 @@ def source_file_records(source: Source, work: Work) -> list[SourceFileRecord]:
     return [_record(path, path.relative_to(root).as_posix() if root else path.name, work) for path in files]
 
 
-def tokenizer_place(data: TextData | InstructionData, model_tokenizer: Path | None) -> Path | None:
+def tokenizer_place(data: Preparable, model_tokenizer: Path | None) -> Path | None:
     """Return where the tokenizer of this data is; None where it is to be trained.
 
     Raises: UsageError where it is nowhere, or the model has none.
@@ -143,7 +144,7 @@ def tokenizer_place(data: TextData | InstructionData, model_tokenizer: Path | No
             return model_tokenizer
 
 
-def with_known_tokenizer(data: TextData | InstructionData, known: Mapping[str, Path]) -> TextData | InstructionData:
+def with_known_tokenizer(data: Preparable, known: Mapping[str, Path]) -> Preparable:
     """Return `data` with the name of a `load` tokenizer replaced by the folder that is known by it, such as smollm2.
 
     Raises: UsageError where the folder of a known name is not there yet.
@@ -174,7 +175,7 @@ def _source_values(source: Source, work: Work) -> dict[str, Any]:
     return values
 
 
-def _tokenizer_values(data: TextData | InstructionData, model_tokenizer: Path | None) -> dict[str, Any]:
+def _tokenizer_values(data: Preparable, model_tokenizer: Path | None) -> dict[str, Any]:
     place = tokenizer_place(data, model_tokenizer)
     if place is None or isinstance(data.tokenizer, TrainedTokenizer):
         return data.tokenizer.model_dump(mode="json")

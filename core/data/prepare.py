@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config.data import InstructionData, TextData, TrainedTokenizer
+from core.config.data import InstructionData, TrainedTokenizer
+from core.config.preferences import Preparable
 from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.plan import make_plan
 from core.data.cleaning.pool import Heard, apart
@@ -69,7 +70,7 @@ def is_prepared(folder: Path) -> bool:
 
 
 def prepare(
-    data: TextData | InstructionData,
+    data: Preparable,
     folder: Path,
     *,
     seed: int,
@@ -100,7 +101,7 @@ def prepare(
 class _Preparation:
     """One preparation, in the order in which it happens."""
 
-    def __init__(self, data: TextData | InstructionData, seed: int, folder: Path, means: Means, work: Work) -> None:
+    def __init__(self, data: Preparable, seed: int, folder: Path, means: Means, work: Work) -> None:
         self._data = data
         self._seed = seed
         self._folder = folder

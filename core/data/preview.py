@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, assert_never
 
-from core.config.data import InstructionData, TextData
+from core.config.data import TextData
+from core.config.preferences import Preparable
 from core.config.sources import PathSource, Source
 from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical
 from core.data.inspection import ROW_CONTAINERS
@@ -82,7 +83,7 @@ class Preview:
         }
 
 
-def preview(data: TextData | InstructionData, *, start: int, count: int) -> Preview:
+def preview(data: Preparable, *, start: int, count: int) -> Preview:
     """Return `count` rows from the `start`th on, of all sources one after the other.
 
     Raises: UsageError where a source is not there; DataError where it cannot be used.
@@ -100,7 +101,7 @@ def preview(data: TextData | InstructionData, *, start: int, count: int) -> Prev
 
 
 class _Reading:
-    def __init__(self, data: TextData | InstructionData) -> None:
+    def __init__(self, data: Preparable) -> None:
         self._data = data
         self.formats: list[str] = []
         self.given = 0

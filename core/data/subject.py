@@ -17,6 +17,7 @@ from core.config.loss import SyntaxWeights
 from core.config.model import Model
 from core.config.paths import placed
 from core.config.phases import PrepareConfig
+from core.config.preferences import Preparable
 from core.config.presets import Config, find_preset, list_presets, load_preset, resolve
 from core.config.sources import Columns, Container, PathSource
 from core.data.formats import recognised
@@ -38,7 +39,7 @@ ROWS_TO_DETECT = 100
 class Subject:
     """Data to look at; `preset` is "" where a path was named, `model` the one that its tokenizer may come with."""
 
-    data: TextData | InstructionData
+    data: Preparable
     preset: str = ""
     model: Model | None = None
     prepared: Path | None = None
@@ -88,7 +89,7 @@ def _of_preset(file: Path, home: Home, folder: Path) -> Subject:
 
 def data_of_path(
     path: str, kind: Kind | None = None, *, shape: str = "auto", columns: Columns | None = None
-) -> TextData | InstructionData:
+) -> Preparable:
     """Return the data section that means one path and every default.
 
     `shape` is the name of a container or of a row format, auto looks. Without `kind`, rows of a known format are

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.data import PreparedData
-from core.config.phases import PretrainConfig, SFTConfig
+from core.config.phases import TRAINING, TrainingConfig
 from core.data.manifest import Manifest, read_manifest
 from core.errors import FootplateError, UsageError
 from core.run.directory import AttemptDirectory, RunDirectory
@@ -33,7 +33,7 @@ class RunRecord:
     """
 
     name: str
-    config: PretrainConfig | SFTConfig
+    config: TrainingConfig
     started: Started
     finished: Finished
     resumed: tuple[Resumed, ...]
@@ -52,7 +52,7 @@ def read_run(run: RunDirectory) -> RunRecord:
     if not run.config.is_file():
         raise UsageError(f"{run.path} is not a run", hint="A run is a folder that has a config.yaml.")
     config = resolved_config(run).config
-    if not isinstance(config, PretrainConfig | SFTConfig):
+    if not isinstance(config, TRAINING):
         raise UsageError(f"{run.name} prepares data: it has no model", hint="Name a training run.")
     every = _events(run)
     events = _up_to_the_model(every)
@@ -119,7 +119,7 @@ def _curve(run: RunDirectory, *, last_step: int | None) -> tuple[tuple[Point, ..
     return means, (points[0], min(finite, key=lambda point: point[1]), points[-1])
 
 
-def _manifest(run: RunDirectory, config: PretrainConfig | SFTConfig, finished: Finished) -> Manifest | None:
+def _manifest(run: RunDirectory, config: TrainingConfig, finished: Finished) -> Manifest | None:
     folder = finished.facts.get("data")
     if isinstance(config.data, PreparedData):
         folder = str(run.home.runs / config.data.run / "data")

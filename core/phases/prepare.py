@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from core.config.data import InstructionData, TextData
 from core.config.filters import PerplexityFilter
 from core.config.phases import PrepareConfig
+from core.config.preferences import Preparable
 from core.data.cleaning.clean import Means
 from core.data.cleaning.scoring import Scorer
 from core.data.cluster import over_cluster
@@ -65,7 +65,7 @@ def run(config: PrepareConfig, session: Session) -> Outcome:
     return "finished"
 
 
-def _with_models(data: TextData | InstructionData, home: Home) -> TextData | InstructionData:
+def _with_models(data: Preparable, home: Home) -> Preparable:
     """Return `data` with the folders of the models that its filters name: by them a changed model is noticed.
 
     Raises: UsageError where one is not there: now, not when everything is read.

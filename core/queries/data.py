@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import Field
 
-from core.config.data import InstructionData, PreparableData, TextData
+from core.config.data import InstructionData, TextData
+from core.config.preferences import PreferenceData, Preparable, PreparableData, PromptData
 from core.config.sources import Source
 from core.data.inspection import inspect as inspection_of
 from core.data.preview import preview as preview_of
@@ -48,7 +49,7 @@ class DataQuestion(Question):
     path: str | None = Field(default=None, min_length=1, max_length=4096)
     data: PreparableData | None = None
 
-    def section(self) -> TextData | InstructionData:
+    def section(self) -> Preparable:
         """Return the data section that is meant.
 
         Raises: UsageError where there are both or neither; what looking at a path raises.
@@ -56,7 +57,7 @@ class DataQuestion(Question):
         match self.path, self.data:
             case str() as path, None:
                 return data_of_path(path)
-            case None, (TextData() | InstructionData()) as data:
+            case None, (TextData() | InstructionData() | PreferenceData() | PromptData()) as data:
                 return data
             case _:
                 raise UsageError("a question about data has either a path or a data section")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.config.data import InstructionData, LoadedTokenizer, TextData
+from core.config.data import InstructionData, LoadedTokenizer
+from core.config.preferences import Preparable
 from core.data.cleaning.trial import Candidate
 from core.data.estimate import estimate
 from core.data.tokens.added_tokens import with_added_tokens
@@ -18,7 +19,7 @@ from core.run.directory import Home
 
 
 def estimate_of(
-    data: TextData | InstructionData, shares: Sequence[float | None], kept: Sequence[Candidate], home: Home
+    data: Preparable, shares: Sequence[float | None], kept: Sequence[Candidate], home: Home
 ) -> dict[str, Any] | None:
     """Return documents, tokens and bytes on disk that stay of the whole; None where nobody can say.
 
@@ -30,7 +31,7 @@ def estimate_of(
     return None if found is None else {**found.as_json(), "stands_in": stands_in}
 
 
-def _tokenizer(data: TextData | InstructionData, home: Home) -> tuple[TextTokenizer | None, TemplateName | None, bool]:
+def _tokenizer(data: Preparable, home: Home) -> tuple[TextTokenizer | None, TemplateName | None, bool]:
     """Return what turns documents into tokens as far as it is on this machine: a trial fetches nothing."""
     if isinstance(data.tokenizer, LoadedTokenizer) and not _is_here(data.tokenizer.path, home):
         return None, None, True

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 
-from core.config.data import InstructionData, PreparableData, TextData
 from core.config.filters import NgramPerplexityFilter, PerplexityFilter
+from core.config.preferences import Preparable, PreparableData
 from core.data.cleaning.differences import changed_lines
 from core.data.cleaning.plan import file_states
 from core.data.cleaning.report import DROPPED, read_report
@@ -35,7 +35,7 @@ SHOWN_CHARACTERS = 4_000
 _CHANGED_LINES = 20
 _LINE_CHARACTERS = 1_000
 """Of a document that was changed: so many lines that differ, so much of each."""
-_DATA: TypeAdapter[TextData | InstructionData] = TypeAdapter(PreparableData)
+_DATA: TypeAdapter[Preparable] = TypeAdapter(PreparableData)
 _LANGUAGE_CHARACTERS = 2_000
 _EDGES = [0, *(step * 10**power for power in range(1, 10) for step in (1, 2, 5))]
 """Of the bars of lengths in characters: 0, 10, 20, 50, 100, ..."""
@@ -174,12 +174,12 @@ def _changed(rows: Iterable[ChangedCandidate], rule: str | None, most: int) -> l
     return found
 
 
-def _states(data: TextData | InstructionData) -> str:
+def _states(data: Preparable) -> str:
     """Return what tells at a glance that a source changed."""
     return json.dumps([one.model_dump() for one in file_states(data.sources)])
 
 
-def _reading(data: TextData | InstructionData) -> str:
+def _reading(data: Preparable) -> str:
     """Return what of a data section decides which documents there are."""
     return data.model_dump_json(include={"kind", "sources", "format", "tokenizer"})
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from core.config.data import InstructionData, LoadedTokenizer, ModelTokenizer, TextData, TrainedTokenizer
 from core.config.loss import SyntaxWeights
 from core.config.model import GGUFModel, Model, PresetModel, PretrainedModel, RunModel, ScratchModel
+from core.config.preferences import Preparable
 from core.data.fingerprints import tokenizer_place, with_known_tokenizer
 from core.data.formats import Conversation
 from core.data.manifest import TOKENIZER
@@ -83,14 +84,14 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
     return bounded({**head, **view.as_json(), "tokenizer": str(place), "stands_in": stands_in})
 
 
-def _parts(data: TextData | InstructionData, content: str | Conversation, seed: int) -> list[DocumentPart] | None:
+def _parts(data: Preparable, content: str | Conversation, seed: int) -> list[DocumentPart] | None:
     if isinstance(data, TextData) and isinstance(content, str):
         return document_parts(content, data.fill_in_the_middle, seed=seed)
     return None
 
 
 def _syntax_view(
-    data: TextData | InstructionData, source: int, place: str, weights: SyntaxWeights | None
+    data: Preparable, source: int, place: str, weights: SyntaxWeights | None
 ) -> SyntaxView | None:
     if data.syntax is None:
         return None
@@ -99,7 +100,7 @@ def _syntax_view(
     return SyntaxView(data.syntax, language, weights)
 
 
-def tokens_to_add(data: TextData | InstructionData) -> list[str]:
+def tokens_to_add(data: Preparable) -> list[str]:
     """Return the special tokens that the tokenizer of some data is to have; one that stands in for it gets them too."""
     match data.tokenizer:
         case TrainedTokenizer(special_tokens=tokens):
@@ -132,7 +133,7 @@ def _content(found: Preview, number: int) -> str | Conversation:
 
 
 def find_tokenizer(
-    data: TextData | InstructionData,
+    data: Preparable,
     home: Home,
     *,
     named: str | None = None,

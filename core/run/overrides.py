@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.config.drafts import Draft
 from core.config.paths import find_paths
-from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
+from core.config.phases import Config
 from core.config.presets import draft_of, parse_config, place_of, read_yaml, resolve, set_value
 from core.config.shapes import inner_value
 from core.config.yaml_read import read_node
@@ -25,7 +25,7 @@ from core.run.resumable import check_resumable
 class Resolved:
     """The configuration with all overrides applied; allow_inexact is what the newest resume said."""
 
-    config: PrepareConfig | PretrainConfig | SFTConfig
+    config: Config
     allow_inexact: bool = False
 
 

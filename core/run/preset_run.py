@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from core.config.paths import placed
-from core.config.phases import FREE_SECTIONS, PretrainConfig, SFTConfig
+from core.config.phases import FREE_SECTIONS, TRAINING, Config, TrainingConfig
 from core.config.preset_chain import preset_chain
-from core.config.presets import Config, dump_config, load_preset, resolve
+from core.config.presets import dump_config, load_preset, resolve
 from core.data.progress import PreparationStopped
 from core.errors import (
     CheckpointError,
@@ -109,11 +109,11 @@ def _found_or_trained(preset: str, session: Session) -> RunDirectory:
     return run
 
 
-def _configuration(preset: str, home: Home) -> PretrainConfig | SFTConfig:
+def _configuration(preset: str, home: Home) -> TrainingConfig:
     """Return what `footplate run PRESET` would run; relative paths begin at the preset's own folder."""
     path = preset_chain(preset, home.presets)[0]
     config = placed(resolve(load_preset(path)), path.parent, runs=home.runs)
-    assert isinstance(config, PretrainConfig | SFTConfig), "preset_chain refuses what trains no model"
+    assert isinstance(config, TRAINING), "preset_chain refuses what trains no model"
     return config
 
 

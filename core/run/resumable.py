@@ -8,7 +8,18 @@ from typing import assert_never
 
 from pydantic import ValidationError
 
-from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
+from core.config.phases import (
+    TRAINING,
+    Config,
+    DPOConfig,
+    GRPOConfig,
+    PPOConfig,
+    PrepareConfig,
+    PretrainConfig,
+    RewardConfig,
+    SFTConfig,
+    TrainingConfig,
+)
 from core.errors import UsageError
 from core.run.directory import RunDirectory
 from core.run.event_lines import whole_records
@@ -18,7 +29,6 @@ from core.run.status import read_status
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})")
 _TAIL_BYTES = 64 * 1024
-Config = PrepareConfig | PretrainConfig | SFTConfig
 
 
 def check_resumable(run: RunDirectory, before: Config, now: Config) -> None:
@@ -32,14 +42,14 @@ def check_resumable(run: RunDirectory, before: Config, now: Config) -> None:
         case PrepareConfig():
             if finished is not None:
                 raise UsageError(f"{run.name} is finished; there is nothing to do", hint=f"Its data: {run.data}.")
-        case PretrainConfig() | SFTConfig():
+        case PretrainConfig() | SFTConfig() | RewardConfig() | DPOConfig() | PPOConfig() | GRPOConfig():
             _check_length(run, before, now, finished)
         case _:
             assert_never(now)
 
 
 def _check_length(
-    run: RunDirectory, before: Config, now: PretrainConfig | SFTConfig, finished: Finished | None
+    run: RunDirectory, before: Config, now: TrainingConfig, finished: Finished | None
 ) -> None:
     steps, newest = now.schedule.steps, _newest_checkpoint(run)
     done = finished.step if finished is not None and finished.step is not None else newest
@@ -54,11 +64,11 @@ def _check_length(
         )
 
 
-def _is_longer(before: Config, now: PretrainConfig | SFTConfig, done: int) -> bool:
+def _is_longer(before: Config, now: TrainingConfig, done: int) -> bool:
     if now.schedule.steps is not None:
         return now.schedule.steps > done
     # How many steps epochs are is known only with the data, so they are compared with what the run had.
-    had = before.schedule.epochs if isinstance(before, PretrainConfig | SFTConfig) else None
+    had = before.schedule.epochs if isinstance(before, TRAINING) else None
     return had is None or (now.schedule.epochs or 0) > had
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Literal, Self
 
-from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
+from core.config.phases import Config
 from core.errors import StorageError
 from core.run import control
 from core.run.control import Rejected, Request
@@ -41,7 +41,7 @@ class Session:
     Meant for the main thread. Nothing that it writes raises on a full disk.
     """
 
-    def __init__(self, run: RunDirectory, config: PrepareConfig | PretrainConfig | SFTConfig, attempt: int) -> None:
+    def __init__(self, run: RunDirectory, config: Config, attempt: int) -> None:
         self.run = run
         self.config = config
         self.attempt = attempt
@@ -64,7 +64,7 @@ class Session:
         self._pulse = _Pulse(self)
 
     @classmethod
-    def open(cls, run: RunDirectory, config: PrepareConfig | PretrainConfig | SFTConfig, attempt: int) -> Self:
+    def open(cls, run: RunDirectory, config: Config, attempt: int) -> Self:
         """Begin an attempt's work: signals set a flag from here on, and the heart beats.
 
         The supervisor starts its worker with SIGTERM and SIGUSR1 blocked, so that one that comes while Python still

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Concatenate, ParamSpec, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from core.config.optimization import AdamW
-from core.model.batch import PackedBatch
 from core.training.device import Dtype, autocast
-from core.training.objectives import Objective
+from core.training.objectives import Batch, Objective, Terms
 from core.training.optimizers import build_optimizer, load_state, missing_state, state_tensors
 
 P = ParamSpec("P")
 R = TypeVar("R")
+B = TypeVar("B", bound=Batch)
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class StepResult:
 
     loss: sum of the terms by weight, each divided by its count over the whole step. grad_norm: of the whole gradient,
     before clipping, after unscaling. refusal: why nothing was applied, "" where the step was. is_overflow: the refusal
-    is fp16's loss scale being too large, which the scaler has halved.
+    is fp16's loss scale being too large, which the scaler has halved. metrics: what the objective showed besides, by
+    series name, each the mean over its items in the whole step.
     """
 
     loss: float
@@ -35,6 +35,7 @@ class StepResult:
     tokens: int
     refusal: str = ""
     is_overflow: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def applied(self) -> bool:
@@ -43,11 +44,15 @@ class StepResult:
 
 
 class Engine:
-    """One trainable model, its optimizer and the device that both live on."""
+    """One trainable module, its optimizer and the device that both live on.
 
-    def __init__(self, model: PreTrainedModel, optimizer: AdamW, *, device: torch.device, dtype: Dtype) -> None:
+    The module is a model, or several under one roof where a step trains them together.
+    """
+
+    def __init__(self, model: Any, optimizer: AdamW, *, device: torch.device, dtype: Dtype) -> None:
         assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad), "weights stay in float32"
-        self.model = model
+        assert isinstance(model, nn.Module)
+        self.model: Any = model
         self.device = device
         self.dtype = dtype
         self._max_grad_norm = optimizer.max_grad_norm
@@ -55,14 +60,12 @@ class Engine:
         self.optimizer = build_optimizer(model, optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "fp16")
 
-    def call(self, function: Callable[Concatenate[PreTrainedModel, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self, function: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `function` on the model under this engine's precision: the only way to the model."""
         with autocast(self.device, self.dtype):
             return function(self.model, *args, **kwargs)
 
-    def step(
-        self, micro_batches: Sequence[PackedBatch], objective: Objective[PackedBatch], *, learning_rate: float
-    ) -> StepResult:
+    def step(self, micro_batches: Sequence[B], objective: Objective[B], *, learning_rate: float) -> StepResult:
         """Accumulate the gradient of all micro-batches and apply it, or refuse and leave everything as it was.
 
         Each loss term is divided by its count over the whole step, so the result does not depend on how the rows are
@@ -72,7 +75,8 @@ class Engine:
         counts = [sum(column) for column in zip(*(objective.count(batch) for batch in micro_batches), strict=True)]
         if not any(counts):
             return StepResult(0.0, 0.0, tokens, refusal="no token of this step counts for the loss")
-        losses = [self._backward(batch, objective, counts) for batch in micro_batches]
+        metrics: dict[str, list[tuple[Tensor, float]]] = {}
+        losses = [self._backward(batch, objective, counts, metrics) for batch in micro_batches]
         total = torch.stack(losses).tolist()  # the one wait for the device before the gradient's norm
         loss = math.fsum(total)
         if not math.isfinite(loss):
@@ -80,13 +84,21 @@ class Engine:
             return StepResult(loss, math.nan, tokens, refusal=_name_batch(micro_batches, total))
         result = self._apply(loss, tokens, learning_rate=learning_rate)
         if result.applied:
-            return result
+            return replace(result, metrics={name: _mean(parts) for name, parts in metrics.items()})
         rows = _row_words([row for batch in micro_batches for row in batch.rows])
         return replace(result, refusal=f"{result.refusal} (in a step of rows {rows})")
 
-    def _backward(self, batch: PackedBatch, objective: Objective[PackedBatch], counts: Sequence[float]) -> Tensor:
-        terms = self.call(objective, batch.to(self.device))
-        parts = zip(objective.weights, terms, counts, strict=True)
+    def _backward(
+        self,
+        batch: B,
+        objective: Objective[B],
+        counts: Sequence[float],
+        metrics: dict[str, list[tuple[Tensor, float]]],
+    ) -> Tensor:
+        terms: Terms = self.call(objective, batch.to(self.device))
+        for name, part in terms.metrics.items():
+            metrics.setdefault(name, []).append(part)
+        parts = zip(objective.weights, terms.sums, counts, strict=True)
         loss = torch.stack([weight * term / (count or 1) for weight, term, count in parts]).sum()
         torch.autograd.backward(self.scaler.scale(loss))
         return loss.detach()
@@ -133,7 +145,13 @@ class Engine:
         load_state(self.optimizer, self.parameters, tensors)
 
 
-def _name_batch(micro_batches: Sequence[PackedBatch], losses: Sequence[float]) -> str:
+def _mean(parts: Sequence[tuple[Tensor, float]]) -> float:
+    """Return the sums of all micro-batches divided by all their items; NaN without any."""
+    items = math.fsum(count for _, count in parts)
+    return math.fsum(float(total) for total, _ in parts) / items if items else math.nan
+
+
+def _name_batch(micro_batches: Sequence[Batch], losses: Sequence[float]) -> str:
     index = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), 0)
     return f"the loss of micro-batch {index} (rows {_row_words(micro_batches[index].rows)}) is {losses[index]}"
 

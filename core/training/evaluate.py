@@ -63,5 +63,5 @@ def evaluate(
 def _sum(engine: Engine, objective: NextToken, batch: PackedBatch) -> float:
     if not batch.target_tokens:
         return 0.0
-    (loss,) = engine.call(objective, batch.to(engine.device))
+    (loss,) = engine.call(objective, batch.to(engine.device)).sums
     return float(loss)

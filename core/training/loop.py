@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from core.config.phases import PretrainConfig, SFTConfig
+from core.config.phases import TrainingConfig
 from core.errors import NumericError, StorageError
 from core.run.events import CheckpointSaved, Evaluated, Notice, Paused, Sampled, Stopped
 from core.run.session import Outcome, Session
@@ -34,7 +34,7 @@ class Work:
     """
 
     session: Session
-    config: PretrainConfig | SFTConfig
+    config: TrainingConfig
     engine: Engine
     objective: NextToken
     batches: Batches
@@ -82,6 +82,7 @@ def fit(work: Work) -> Outcome:
                     "train/learning_rate": rate,
                     "train/grad_norm": result.grad_norm,
                     "train/tokens_per_second": clock.rate(),
+                    **result.metrics,
                 },
             )
         _do(work, due_at(position.step, work.steps, config=work.config), clock)
@@ -110,7 +111,7 @@ class _Clock:
         self._apart += seconds
 
 
-def due_at(step: int, steps: int, *, config: PretrainConfig | SFTConfig) -> set[str]:
+def due_at(step: int, steps: int, *, config: TrainingConfig) -> set[str]:
     """Return what the cadence asks for after `step` updates: save, evaluate, sample. The end always asks for all."""
     cadence = config.cadence
     if step == steps:

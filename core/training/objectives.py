@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from core.model.batch import PackedBatch
 from core.model.reading import Reading, next_token_loss
 
-B_contra = TypeVar("B_contra", contravariant=True)
+
+
+class Batch(Protocol):
+    """What a micro-batch says of itself, whatever it holds."""
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, without padding."""
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Numbers of the rows inside, for messages."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same batch on `device`."""
+
+
+B_contra = TypeVar("B_contra", contravariant=True, bound=Batch)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an objective found in a micro-batch.
+
+    sums: of each loss term over its items, scalars with their graph. metrics: by series name, the sum over items as a
+    scalar without a graph, and how many items there were; a step shows the quotient over all its micro-batches.
+    """
+
+    sums: tuple[Tensor, ...]
+    metrics: Mapping[str, tuple[Tensor, float]] = field(default_factory=dict)
 
 
 class Objective(Protocol[B_contra]):
@@ -27,8 +57,8 @@ class Objective(Protocol[B_contra]):
         It is known without the model.
         """
 
-    def __call__(self, model: PreTrainedModel, batch: B_contra) -> tuple[Tensor, ...]:
-        """Return the SUM of each term over its items, with the graph."""
+    def __call__(self, model: Any, batch: B_contra) -> Terms:
+        """Return the SUM of each term over its items, with the graph, and what else is to be shown."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +76,6 @@ class NextToken:
         """Return the number of target tokens, or the sum of their weights."""
         return (batch.target_weight,)
 
-    def __call__(self, model: PreTrainedModel, batch: PackedBatch) -> tuple[Tensor, ...]:
+    def __call__(self, model: Any, batch: PackedBatch) -> Terms:
         """Return the sum of -log p(target) in nats over the target tokens, each by its weight."""
-        return (next_token_loss(model, self.reading, batch),)
+        return Terms((next_token_loss(model, self.reading, batch),))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.config.phases import FREE_SECTIONS, PretrainConfig, SFTConfig
+from core.config.phases import FREE_SECTIONS, TrainingConfig
 from core.config.section import Section
 from core.errors import CheckpointError
 from core.training.batches import Batches, Cursor
@@ -38,7 +38,7 @@ class Position:
 
 
 def fingerprint(
-    config: PretrainConfig | SFTConfig, *, digests: Mapping[str, str], device: torch.device, dtype: str
+    config: TrainingConfig, *, digests: Mapping[str, str], device: torch.device, dtype: str
 ) -> dict[str, Any]:
     """Return all on which the bits of the next step depend, by name, besides what a checkpoint holds.
 
@@ -57,7 +57,7 @@ def fingerprint(
     }
 
 
-def _libraries(config: PretrainConfig | SFTConfig) -> list[str]:
+def _libraries(config: TrainingConfig) -> list[str]:
     """Return the libraries besides VERSIONED that compute something of this run."""
     is_quantized = config.adapter.kind == "qlora" or is_from_bitsandbytes(config.optimizer)
     return ["peft"] * (config.adapter.kind != "full") + ["bitsandbytes"] * is_quantized

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from core.config.data import PreparedData
-from core.config.phases import PretrainConfig, SFTConfig
+from core.config.phases import TrainingConfig
 from core.data.cleaning.clean import Means
 from core.data.fingerprints import cache_key, with_known_tokenizer
 from core.data.manifest import Manifest
@@ -50,7 +50,7 @@ SERIES = (
 )
 
 
-def seed_everything(config: PretrainConfig | SFTConfig) -> None:
+def seed_everything(config: TrainingConfig) -> None:
     """Seed every generator, and choose algorithms that repeat."""
     random.seed(config.seed)
     np.random.seed(config.seed)
@@ -77,7 +77,7 @@ class Tokens:
     manifest: Manifest
 
 
-def prepared_tokens(config: PretrainConfig | SFTConfig, session: Session, *, kind: str, model: Path | None) -> Tokens:
+def prepared_tokens(config: TrainingConfig, session: Session, *, kind: str, model: Path | None) -> Tokens:
     """Return the data of an earlier run, or prepare the sources now into a cache named by all that changes the result.
 
     `model` is the folder of the phase's model, whose tokenizer `tokenizer: {kind: model}` takes.
@@ -176,7 +176,7 @@ def resume(
     return position
 
 
-def owed_at(session: Session, config: PretrainConfig | SFTConfig, *, step: int, steps: int) -> frozenset[str]:
+def owed_at(session: Session, config: TrainingConfig, *, step: int, steps: int) -> frozenset[str]:
     """Return what the cadence asks for before the next step, but for what an earlier attempt came to at this one."""
     if step == 0:
         asked = {"evaluate"} if config.cadence.evaluate_first else set()
@@ -195,7 +195,7 @@ def owed_at(session: Session, config: PretrainConfig | SFTConfig, *, step: int, 
     return frozenset(asked - done)
 
 
-def planned_steps(config: PretrainConfig | SFTConfig, rows: int) -> int:
+def planned_steps(config: TrainingConfig, rows: int) -> int:
     """Return the number of steps: as configured, or for so many epochs of `rows` sequences.
 
     Raises: DataError without rows; UsageError where the warm-up is as long as the run.

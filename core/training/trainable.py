@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from core.config.adapter import Full, LoRA, QLoRA
 from core.config.model import GGUFModel, Model, PretrainedModel
-from core.config.phases import PretrainConfig, SFTConfig
+from core.config.phases import TrainingConfig
 from core.data.manifest import Manifest
 from core.errors import UsageError
 from core.model.base_record import AdapterRecord, Quantization, weights_digest
@@ -39,7 +39,7 @@ class Trainable:
 
 
 def trainable_model(
-    config: PretrainConfig | SFTConfig, manifest: Manifest, folder: Path | None, *, device: torch.device, dtype: Dtype
+    config: TrainingConfig, manifest: Manifest, folder: Path | None, *, device: torch.device, dtype: Dtype
 ) -> Trainable:
     """Return the model that `config` trains; `folder` is where it lies, None for one from scratch.
 
@@ -97,7 +97,7 @@ def _frozen_words(quantization: Quantization | None, frozen: Dtype) -> str:
 
 
 def _record(
-    config: PretrainConfig | SFTConfig,
+    config: TrainingConfig,
     manifest: Manifest,
     folder: Path | None,
     digest: str,

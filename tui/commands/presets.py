@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from core.config.model import PresetModel
-from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
+from core.config.phases import Config, PrepareConfig
 from core.config.preset_chain import preset_chain
 from core.config.presets import (
     REQUIRED,
@@ -84,7 +84,7 @@ def schema(context: Context) -> int:
     return 0
 
 
-def derived_numbers(config: PrepareConfig | PretrainConfig | SFTConfig) -> dict[str, int]:
+def derived_numbers(config: Config) -> dict[str, int]:
     """Return what follows from batch and schedule on one device.
 
     Units: accumulation in micro-batches a step; tokens are positions, those of padding included.

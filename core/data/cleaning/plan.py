@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.config.data import InstructionData, RowFormat, TextData
+from core.config.data import InstructionData, RowFormat
+from core.config.preferences import Preparable
 from core.config.sources import Source
 from core.data.construction import KeptWorkError, write_whole
 from core.data.fingerprints import filter_file_records, library_versions, source_file_records
@@ -80,7 +81,7 @@ class Plan(_Record):
 
     version: int
     seed: int
-    data: Annotated[TextData | InstructionData, Field(discriminator="kind")]
+    data: Annotated[Preparable, Field(discriminator="kind")]
     formats: list[str]
     """What the rows of each source look like, several where its files differ; "" for documents."""
     files: list[list[SourceFileRecord]]
@@ -103,7 +104,7 @@ class Plan(_Record):
         return hashlib.sha256(json.dumps(_content(self, _LAYOUT), sort_keys=True).encode()).hexdigest()
 
 
-def make_plan(data: TextData | InstructionData, seed: int, work: Work) -> Plan:
+def make_plan(data: Preparable, seed: int, work: Work) -> Plan:
     """Return the plan for some sources as they are now.
 
     Raises: UsageError, DataError where a source is not there or of no known format; PreparationStopped.

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from core.config.data import InstructionData, TextData
+from core.config.data import TextData
 from core.config.filters import (
     ExactDuplicatesFilter,
     Filter,
@@ -22,6 +22,7 @@ from core.config.filters import (
     NgramPerplexityFilter,
     PerplexityFilter,
 )
+from core.config.preferences import Preparable
 from core.data.cleaning.decisions import Scorers
 from core.data.cleaning.passes import CorpusFilter
 from core.data.cleaning.report import FilterCounts, FilterReport, filter_reports
@@ -98,7 +99,7 @@ class TrialReport:
         }
 
 
-def take_sample(data: TextData | InstructionData, count: int) -> Sample:
+def take_sample(data: Preparable, count: int) -> Sample:
     """Return the first documents of each source, `count` of all sources together.
 
     Raises: UsageError, DataError where a source cannot be read.
@@ -117,7 +118,7 @@ def take_sample(data: TextData | InstructionData, count: int) -> Sample:
     return Sample(data.kind, candidates, tallies, formats, is_all)
 
 
-def _stream(data: TextData | InstructionData, number: int, tally: Tally) -> tuple[str, Iterator[Candidate]]:
+def _stream(data: Preparable, number: int, tally: Tally) -> tuple[str, Iterator[Candidate]]:
     source = data.sources[number]
     if isinstance(data, TextData):
         return "", (Candidate(number, found.place, found.text) for found in documents(source, tally))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from core.config.data import InstructionData, TextData
+from core.config.preferences import Preparable
 from core.data.cleaning.passes import folder_of, passes_of
 from core.data.cleaning.plan import Plan, read_plan
 from core.data.cleaning.unit_files import Item, UnitFiles
@@ -70,7 +71,7 @@ class UnitTokens:
         return self.tokens[start:stop].astype(np.int64), supervised, classes
 
 
-def marks_of(data: TextData | InstructionData) -> list[Mark]:
+def marks_of(data: Preparable) -> list[Mark]:
     """Return what stands beside the tokens of some data."""
     marks: list[Mark] = ["supervised"] if data.kind == "instructions" else []
     return [*marks, "syntax"] if data.syntax is not None else marks
