@@ -5,21 +5,47 @@ from __future__ import annotations
 import json
 import math
 
-from core.run.events import MAX_LINE_BYTES, AnyEvent
+from core.run.events import MAX_LINE_BYTES, AnyEvent, Sampled
 
 _decoder = json.JSONDecoder()
+_TOKENS_BYTES = MAX_LINE_BYTES // 2
 
 
 def encode(event: AnyEvent) -> bytes:
-    """Return an event as one line of at most 64 KiB; texts that are too long are cut, with a mark that says so."""
+    """Return an event as one line of at most 64 KiB.
+
+    A sample's tokens that take more than half of a line that is too long, then texts that are too long, are cut, with a
+    mark that says so.
+    """
     values = event.model_dump(mode="json")
     limit = MAX_LINE_BYTES
-    while True:
-        line = json.dumps(_plain(values, limit), ensure_ascii=True, allow_nan=False, separators=(",", ":")) + "\n"
-        if len(line) <= MAX_LINE_BYTES:
-            return line.encode("ascii")
-        limit //= 2
+    line = _json(_plain(values, limit))
+    if len(line) >= MAX_LINE_BYTES and isinstance(event, Sampled):
+        values |= _fitting_tokens(event)
+    while len(line) >= MAX_LINE_BYTES:
         assert limit > 0, "an event has more fields than fit a line"
+        line = _json(_plain(values, limit))
+        limit //= 2
+    return line.encode("ascii") + b"\n"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def _fitting_tokens(event: Sampled) -> dict[str, object]:
+    """Return tokens and marks as far as they take half a line, with a last entry that says how many are missing."""
+    left, kept = _TOKENS_BYTES, 0
+    for index, token in enumerate(event.tokens):
+        mark = event.marks[index : index + 1]
+        left -= len(_json(_plain([token, *mark], MAX_LINE_BYTES)))
+        if left < 0:
+            break
+        kept += 1
+    if kept == len(event.tokens):
+        return {"tokens": event.tokens, "marks": event.marks[:kept]}
+    note = f"… [cut: {len(event.tokens) - kept} more tokens]"
+    return {"tokens": [*event.tokens[:kept], note], "marks": [*event.marks[:kept], *([0.0] if event.marks else [])]}
 
 
 def _plain(value: object, limit: int) -> object:

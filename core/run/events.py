@@ -102,6 +102,15 @@ class Sampled(_Event):
     step: int
     prompt: str
     text: str
+    values: dict[str, float] = {}
+    """What was found about the text, by its short name: reward, kl (nats of the whole text), length (tokens)."""
+    tokens: tuple[str, ...] = ()
+    """The text cut into what each token says; empty where nothing is known of single tokens. The event log cuts a list
+    that no line has room for, and says so in its last entry."""
+    marks: tuple[float, ...] = ()
+    """One number a token, such as its KL divergence in nats."""
+    mark_title: str = ""
+    """What the marks are, with their unit."""
 
 
 class CheckpointSaved(_Event):
