@@ -123,7 +123,7 @@ def _prepared(config: PretrainConfig | SFTConfig, model: Path | None, home: Home
     return (folder, "") if is_prepared(folder) else (None, "its data has not been prepared yet")
 
 
-def _rows(config: PretrainConfig | SFTConfig, folder: Path) -> Rows:
+def _rows(config: PretrainConfig | SFTConfig, folder: Path) -> Rows[Row]:
     from core.training.batches import InstructionRows, TextRows
 
     shards, length = TokenShards(folder, "train"), config.batch.sequence_length
@@ -136,7 +136,7 @@ def _rows(config: PretrainConfig | SFTConfig, folder: Path) -> Rows:
             assert_never(config)
 
 
-def _largest(rows: Rows, count: int) -> list[Row]:
+def _largest(rows: Rows[Row], count: int) -> list[Row]:
     """Return the sequences with the most tokens, and among those with the most targets; again where they are few.
 
     Raises: UsageError without any.

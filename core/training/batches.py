@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import torch
@@ -32,14 +32,28 @@ class Row:
     weights: NDArray[np.float32] | None = None
 
 
-class Rows(Protocol):
-    """Sequences by number."""
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+R_contra = TypeVar("R_contra", contravariant=True)
+B = TypeVar("B")
+B_co = TypeVar("B_co", covariant=True)
+
+
+class Rows(Protocol[R_co]):
+    """Sequences, or pairs of them, by number."""
 
     def __len__(self) -> int:
         """Return the number of sequences in an epoch."""
 
-    def __getitem__(self, index: int) -> Row:
+    def __getitem__(self, index: int) -> R_co:
         """Return one sequence."""
+
+
+class Pack(Protocol[R_contra, B_co]):
+    """How rows become one micro-batch."""
+
+    def __call__(self, rows: Sequence[R_contra], *, numbers: tuple[int, ...], pad_to: int | None = None) -> B_co:
+        """Return the rows of these numbers, padded to `pad_to` tokens where that is given."""
 
 
 class TextRows:
@@ -197,26 +211,36 @@ class Deal:
     pad_to: int | None = None
 
 
-class Batches:
+class Batches(Generic[B]):
     """The micro-batches of one step after another, in a new order each epoch, without end.
 
-    A step may begin in one epoch and end in the next, so that each has the same number of sequences.
+    A step may begin in one epoch and end in the next, so that each has the same number of sequences. `pack` is how rows
+    become a micro-batch: end to end unless it is given.
     """
 
-    def __init__(self, rows: Rows, deal: Deal, *, cursor: Cursor | None = None) -> None:
+    @overload
+    def __init__(self: Batches[PackedBatch], rows: Rows[Row], deal: Deal, *, cursor: Cursor | None = None) -> None: ...
+
+    @overload
+    def __init__(self, rows: Rows[R], deal: Deal, *, pack: Pack[R, B], cursor: Cursor | None = None) -> None: ...
+
+    def __init__(
+        self, rows: Rows[Any], deal: Deal, *, pack: Pack[Any, Any] = pack_rows, cursor: Cursor | None = None
+    ) -> None:
         self._rows = rows
         self._deal = deal
+        self._pack = pack
         self.cursor = cursor or Cursor()
         self._order_epoch = -1
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
 
-    def next_step(self) -> list[PackedBatch]:
+    def next_step(self) -> list[B]:
         """Return the next step's micro-batches and move the cursor behind them."""
         numbers = [self._take() for _ in range(self._deal.size)]
         size = self._deal.micro_size
         groups = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
         return [
-            pack_rows([self._rows[n] for n in group], numbers=tuple(group), pad_to=self._deal.pad_to)
+            self._pack([self._rows[n] for n in group], numbers=tuple(group), pad_to=self._deal.pad_to)
             for group in groups
         ]
 
@@ -235,9 +259,19 @@ class Batches:
         return number
 
 
-def in_order(rows: Rows, *, micro_size: int, limit: int | None, pad_to: int | None = None) -> Iterator[PackedBatch]:
-    """Yield every row once, in order, `micro_size` at a time; only the first `limit` rows where that is given."""
+def in_order(
+    rows: Rows[Any],
+    *,
+    micro_size: int,
+    limit: int | None,
+    pad_to: int | None = None,
+    pack: Pack[Any, Any] = pack_rows,
+) -> Iterator[Any]:
+    """Yield every row once, in order, `micro_size` at a time, as `pack` makes it a micro-batch.
+
+    Only the first `limit` rows where that is given.
+    """
     count = len(rows) if limit is None else min(limit, len(rows))
     for begin in range(0, count, micro_size):
         numbers = tuple(range(begin, min(begin + micro_size, count)))
-        yield pack_rows([rows[n] for n in numbers], numbers=numbers, pad_to=pad_to)
+        yield pack([rows[n] for n in numbers], numbers=numbers, pad_to=pad_to)

@@ -10,7 +10,7 @@ import torch
 
 from core.model.batch import PackedBatch
 from core.run.events import Evaluated
-from core.training.batches import in_order
+from core.training.batches import Row, in_order
 from core.training.engine import Engine
 from core.training.held_out import HeldOut, series_of_group
 from core.training.objectives import NextToken
@@ -19,7 +19,7 @@ from core.training.objectives import NextToken
 def evaluate(
     engine: Engine,
     objective: NextToken,
-    parts: Sequence[HeldOut],
+    parts: Sequence[HeldOut[Row]],
     *,
     micro_size: int,
     limit: int | None,

@@ -19,7 +19,7 @@ from core.config.phases import PretrainConfig, SFTConfig
 from core.data.tokens.templates import TemplateName, render_prompt
 from core.run.events import Evaluated, Notice, Sampled, Started
 from core.run.session import Outcome, Session
-from core.training.batches import Batches, Deal, Rows
+from core.training.batches import Batches, Deal, Row, Rows
 from core.training.device import choose_device, device_name, resolve_dtype
 from core.training.engine import Engine
 from core.training.evaluate import evaluate
@@ -47,8 +47,8 @@ class Material:
     """What a phase brings: its tokens on disk, its rows, and how a sampling prompt becomes tokens."""
 
     tokens: Tokens
-    train: Rows
-    held_out: tuple[HeldOut, ...]
+    train: Rows[Row]
+    held_out: tuple[HeldOut[Row], ...]
     template: Literal["none"] | TemplateName
     model_folder: Path | None
 
