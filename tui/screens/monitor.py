@@ -14,7 +14,8 @@ from textual.screen import ModalScreen, Screen
 from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.chart_deck import ChartDeck
 from tui.screens.control import ask_of_run, export_run
-from tui.screens.monitor_charts import ChartSettings, Pages, curve_request
+from tui.screens.dialogs import MenuDialog
+from tui.screens.monitor_charts import ChartSettings, Pages, curve_request, panel_options
 from tui.screens.monitor_keys import KEYS, hints_of
 from tui.screens.monitor_layout import PANES, Room
 from tui.services.monitor_text import (
@@ -221,6 +222,16 @@ class MonitorScreen(Screen[None]):
         """Show other charts: the next becomes the large one."""
         self.pages.page(by, self._names(), self.room.charts)
         self._show_all()
+
+    @work
+    async def action_menu(self) -> None:
+        """Choose the large chart from a list of all."""
+        if self.watched is None or not (names := self._names()):
+            return
+        menu = MenuDialog(safe("Charts"), panel_options(self.watched.view.panels()), cursor=self.pages.picked)
+        if (name := await self.app.push_screen_wait(menu)) is not None:
+            self.pages.choose(name, names)
+            self._show_all()
 
     def _move_cursor(self, by: int) -> None:
         if self.watched is not None and self.watched.frame is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from core.run.events import Series
+from tui.screens.dialogs import Option
 from tui.services.curves import UNSMOOTHED, CurveRequest, Frame, SeriesCurve, XAxis
 from tui.services.run_view import RunView
 from tui.services.safe_text import SafeText, safe
@@ -80,6 +81,11 @@ class Pages:
             self.first = ((self.first if count > 1 else self.picked) + by) % len(names)
             self.picked = self.first
 
+    def choose(self, name: str, names: list[str]) -> None:
+        """Bring a panel to the large place."""
+        if name in names:
+            self.first = self.picked = names.index(name)
+
 
 def curve_request(
     view: RunView, shown: list[tuple[str, int]], settings: ChartSettings, frame: Frame | None
@@ -132,6 +138,14 @@ def _curve(curve: SeriesCurve, title: str, index: int) -> Curve:
 
 def _axis_title(settings: ChartSettings) -> str:
     return {"step": "step", "tokens": "tokens", "time": "seconds"}[settings.x]
+
+
+def panel_options(panels: dict[str, tuple[Series, ...]]) -> list[Option]:
+    """Return the panels as a menu, each with what it draws."""
+    return [
+        Option(name, safe(name, limit=50), safe(", ".join(one.title for one in series), limit=200))
+        for name, series in panels.items()
+    ]
 
 
 def chart_title(panel: str, series: tuple[Series, ...], settings: ChartSettings, place: str) -> SafeText:

@@ -29,6 +29,7 @@ KEYS: list[BindingType] = [
     Binding("right", "pick(1)", "chart", show=False, id="monitor.right", tooltip="The next chart; cursor right"),
     Binding("left_square_bracket", "page(-1)", "page", id="monitor.back", tooltip="The charts before"),
     Binding("right_square_bracket", "page(1)", "page", id="monitor.forth", tooltip="The next charts"),
+    Binding("m", "menu", "menu", id="monitor.menu", tooltip="Choose the large chart from a list"),
     Binding("y", "logarithmic", "log y", id="monitor.log_y", tooltip="Logarithmic y axis, true log10"),
     Binding("x", "axis", "x axis", id="monitor.axis", tooltip="x: steps, tokens or time"),
     Binding("s", "smooth", "smoothing", id="monitor.smooth", tooltip="Smoothing: 0, .5, .9, .97, .99"),

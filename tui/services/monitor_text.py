@@ -28,7 +28,7 @@ def head_lines(view: RunView, state: RunStatus | None, frame: Frame | None, widt
     name = [word(" FOOTPLATE", "title"), word("  4 Monitor   ", "strong"), word(view.name, "strong")]
     if view.phase:
         name.append(word(f" · {view.phase}", "muted"))
-    return [line(*name, right=_state_spans(state)), _progress_line(view, state, frame, width), _numbers(view, frame)]
+    return [line(*name, right=_state_spans(state)), _progress_line(view, state, frame, width), _numbers(view, frame, width)]
 
 
 def _state_spans(state: RunStatus | None) -> list[Span]:
@@ -66,18 +66,15 @@ def _progress_line(view: RunView, state: RunStatus | None, frame: Frame | None, 
     return line(*spans, right=right)
 
 
-def _numbers(view: RunView, frame: Frame | None) -> Line:
-    spans: list[Span] = [word(" ")]
-    for series in view.series:
-        value = _latest(view, frame, series)
-        if value is None:
-            continue
-        text = count_text(value) if abs(value) >= 1000 else value_text(value)
-        spans += [
-            word(f"{_short(series)} ", "muted"),
-            word(text, "strong" if math.isfinite(value) else "bad"),
-            word("   "),
-        ]
+def _numbers(view: RunView, frame: Frame | None, width: int) -> Line:
+    """Return the newest values, and the pace. Where there is no room for all, those come first that say most."""
+    shown = [(series, value) for series in view.series if (value := _latest(view, frame, series)) is not None]
+    numbers = [_number(series, value) for series, value in shown]
+    if 1 + sum(len(text) for spans in numbers for text, _ in spans) > width:
+        first = {panel[0].name for panel in view.panels().values()}
+        order = sorted(shown, key=lambda one: (one[0].lower_is_better is None, one[0].name not in first))
+        numbers = [_number(series, value) for series, value in order]
+    spans: list[Span] = [word(" "), *[span for number in numbers for span in number]]
     if frame is not None and frame.steps_per_second:
         pace = frame.steps_per_second
         words = f"{1 / pace:.3g} s/step" if pace < 1 else f"{pace:.3g} steps/s"
@@ -87,9 +84,17 @@ def _numbers(view: RunView, frame: Frame | None) -> Line:
     return Line(tuple(spans))
 
 
+def _number(series: Series, value: float) -> tuple[Span, Span, Span]:
+    text = count_text(value) if abs(value) >= 1000 else value_text(value)
+    tone: Tone = "strong" if math.isfinite(value) else "bad"
+    return word(f"{_short(series)} ", "muted"), word(text, tone), word("   ")
+
+
 def _short(series: Series) -> str:
     group = group_of(series.name)
-    return _SHORT.get(series.name, series.title) if group is None else f"eval {group}"
+    if group is None and series.name.startswith("eval/"):
+        group = series.name.removeprefix("eval/").replace("_", " ")
+    return _SHORT.get(series.name) or (series.title if group is None else f"eval {group}")
 
 
 def _latest(view: RunView, frame: Frame | None, series: Series) -> float | None:
@@ -115,13 +120,19 @@ def fact_lines(view: RunView, state: RunStatus | None) -> list[Line]:
         lines.append(_pair("resumed at", f"{view.resumed_step:,}"))
     if view.checkpoints:
         lines.append(_pair("checkpoint", f"{view.checkpoints[-1].step:,} ({size_words(view.checkpoints[-1].bytes)})"))
-    for series in view.series:
-        best = view.best_evaluation(series) if series.name.startswith("eval/") else None
-        if best is not None:
-            lines.append(_pair(f"best {_short(series)}", f"{value_text(best[1])} @ {best[0]:,}"))
+    lines += [_pair(*words) for series in view.series if (words := _evaluated(view, series))]
     facts = view.started.facts if view.started else {}
     lines += [_pair(name.replace("_", " "), _fact(value)) for name, value in facts.items()]
     return lines
+
+
+def _evaluated(view: RunView, series: Series) -> tuple[str, str] | None:
+    """Return the best value of a series that evaluations give, and the newest where no end of it is the better one."""
+    best = view.best_evaluation(series) if series.name.startswith("eval/") else None
+    if best is not None:
+        return f"best {_short(series)}", f"{value_text(best[1])} @ {best[0]:,}"
+    newest = view.latest_evaluation(series.name)
+    return None if newest is None else (_short(series), value_text(newest))
 
 
 def ending_lines(view: RunView, width: int) -> list[Line]:

@@ -11,8 +11,9 @@ from core.run.directory import RunDirectory
 from core.run.events import AnyEvent, Metrics, Progress, Sampled
 from core.run.status import RunStatus
 from tui.services.run_view import RunView
-from tui.services.safe_text import SafeText, safe, safe_lines
-from tui.services.styled import Line, line, word, wrapped
+from tui.services.safe_text import SafeText
+from tui.services.sample_text import sample_lines
+from tui.services.styled import Line, line, word
 from tui.services.words import event_line
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 _KEPT_LINES = 2000
 _LINES_AT_ONCE = 300
 _SAMPLES_AT_ONCE = 50
-_SAMPLE_WIDTH = 74
-"""Both the narrow screen and half of the wide one have that much."""
 
 
 @dataclass
@@ -66,15 +65,3 @@ class Watched:
     def sample_lines(self) -> list[Line]:
         """Return all samples that are kept, oldest first."""
         return [part for event in self.view.samples for part in sample_lines(event)]
-
-
-def sample_lines(event: Sampled) -> list[Line]:
-    """Return a sample as lines: its step, its prompt, its text; every line is marked as text of the model."""
-    lines = [line(word(f"step {event.step:,}", "accent"), word("  "), word(_first(event.prompt), "muted"))]
-    for text in safe_lines(event.text, lines=40):
-        lines += [line(word("│ ", "muted"), *part.left) for part in wrapped(text, _SAMPLE_WIDTH)]
-    return lines
-
-
-def _first(text: str) -> SafeText:
-    return safe(text, limit=200)

@@ -65,6 +65,9 @@ TONE_CSS = """
     &>.tone--first { color: $text-primary; }
     &>.tone--second { color: $text-warning; }
     &>.tone--third { color: $text-success; }
+    &>.tone--mark1 { color: $text-success; text-style: underline; }
+    &>.tone--mark2 { color: $text-warning; text-style: bold underline; }
+    &>.tone--mark3 { color: $text-error; text-style: reverse; }
     &:ansi>.tone--muted { color: ansi_default; }
 """
 TONE_CLASSES = {f"tone--{tone}" for tone in TONES}

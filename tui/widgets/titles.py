@@ -31,6 +31,9 @@ _STYLES: dict[Tone, str] = {
     "first": "$text-primary",
     "second": "$text-warning",
     "third": "$text-success",
+    "mark1": "$text-success underline",
+    "mark2": "$text-warning bold underline",
+    "mark3": "$text-error reverse",
 }
 _written: WeakKeyDictionary[Widget, tuple[tuple[Span, ...], SafeText | None]] = WeakKeyDictionary()
 
