@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from core.config.data import PreparedData, TrainedTokenizer
-from core.config.phases import PrepareConfig, PretrainConfig, SFTConfig
+from core.config.measurable import check_measurable
+from core.config.phases import PretrainConfig, SFTConfig
 from core.config.presets import parse_config
 from core.data.fingerprints import cache_key, with_known_tokenizer
 from core.data.manifest import Manifest, read_manifest
@@ -63,8 +64,8 @@ def measure(question: MeasureQuestion, say: Say, home: Home) -> dict[str, Any]:
     raises.
     """
     config = parse_config(question.config)
-    if isinstance(config, PrepareConfig):
-        raise UsageError("a prepare preset trains nothing", hint="Name one of phase pretrain or sft.")
+    check_measurable(config.phase)
+    assert isinstance(config, PretrainConfig | SFTConfig)
     try:
         return _measured(config, question.steps, say, home)
     except Exception as error:

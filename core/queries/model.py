@@ -11,8 +11,9 @@ from pydantic import Field
 
 from core.config.cadence import Sampling
 from core.config.code import CodeTokens
-from core.config.data import InstructionData, PreparedData
-from core.config.phases import SFTConfig
+from core.config.data import PreparedData
+from core.config.phases import DPOConfig, GRPOConfig, PPOConfig, PrepareConfig, RewardConfig, SFTConfig
+from core.config.preferences import RowData
 from core.errors import UsageError
 from core.queries.question import LONGEST_LINE, Question
 from core.run.directory import Home, RunDirectory
@@ -46,6 +47,8 @@ def sample(question: SampleQuestion) -> dict[str, Any]:
     run = RunDirectory(Path(question.run))
     if not run.has_model:
         raise UsageError(f"{run.path} has made no model", hint="A training run writes it at its end.")
+    if is_reward_model(run):
+        raise UsageError(f"{run.name} is a reward model, which writes no text", hint=f"footplate score {run.name} FILE")
     template, code_tokens = _template(run)
     ids = render_prompt(run.model, template, question.prompt, code_tokens)
     sampling = Sampling(max_new_tokens=question.max_new_tokens, temperature=question.temperature, top_p=question.top_p)
@@ -66,6 +69,13 @@ def _model(run: RunDirectory) -> Any:
     return load_adapted(base_of(run.model, run.home), run.model, quantized=True)
 
 
+def is_reward_model(run: RunDirectory) -> bool:
+    """Return whether a run made a model that scores texts and writes none."""
+    from core.run.overrides import resolved_config
+
+    return isinstance(resolved_config(run).config, RewardConfig)
+
+
 def _template(run: RunDirectory) -> tuple[Any, CodeTokens | None]:
     """Return how this run's training turned a prompt into tokens, and the tokens of template code."""
     from core.data.tokens.templates import resolve_template
@@ -74,14 +84,14 @@ def _template(run: RunDirectory) -> tuple[Any, CodeTokens | None]:
     from core.run.runs import find_run
 
     config = resolved_config(run).config
-    if not isinstance(config, SFTConfig):
+    if not isinstance(config, SFTConfig | DPOConfig | PPOConfig | GRPOConfig):
         return "none", None
-    data = config.data
+    data: RowData | PreparedData = config.data
     if isinstance(data, PreparedData):  # the settings tell, also where the data was prepared by another version
-        prepared = resolved_config(find_run(run.home, data.run)).config.data
-        if not isinstance(prepared, InstructionData):
+        prepared = resolved_config(find_run(run.home, data.run)).config
+        if not isinstance(prepared, PrepareConfig) or not isinstance(prepared.data, RowData):
             raise UsageError(f"data.run: {data.run} is not the run any more that {run.name} was trained on")
-        data = prepared
+        data = prepared.data
     return resolve_template(data.template, load_tokenizer(run.model), data.code_tokens), data.code_tokens
 
 

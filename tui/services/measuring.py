@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from core.config.drafts import Draft, set_value
+from core.config.measurable import check_measurable
 from core.config.paths import find_paths
 from core.config.presets import draft_of, dump_config, resolve
-from core.errors import ConfigurationError, FootplateError, UsageError
+from core.errors import ConfigurationError, FootplateError
 from core.run.directory import Home
 from core.run.launch import child_environment, make_home
 from tui.services.safe_text import size_words
@@ -58,11 +59,10 @@ class NotMeasured:
 def questions(draft: Draft, overrides: Sequence[str], home: Home, *, steps: int) -> list[dict[str, Any] | NotMeasured]:
     """Return for each of KINDS what to ask the helper, or why it cannot be trained.
 
-    Raises: ConfigurationError where the preset does not hold as it is; UsageError where it trains nothing.
+    Raises: ConfigurationError where the preset does not hold as it is; UsageError where its phase is not measured.
     """
     own = draft_of(resolve(draft, overrides)).values
-    if own["phase"] == "prepare":
-        raise UsageError("a prepare preset trains nothing", hint="Name a preset of phase pretrain or sft.")
+    check_measurable(str(own["phase"]))
     _placed(Draft(own), home)
     found: list[dict[str, Any] | NotMeasured] = []
     for kind in KINDS:

@@ -28,7 +28,11 @@ def head_lines(view: RunView, state: RunStatus | None, frame: Frame | None, widt
     name = [word(" FOOTPLATE", "title"), word("  4 Monitor   ", "strong"), word(view.name, "strong")]
     if view.phase:
         name.append(word(f" · {view.phase}", "muted"))
-    return [line(*name, right=_state_spans(state)), _progress_line(view, state, frame, width), _numbers(view, frame, width)]
+    return [
+        line(*name, right=_state_spans(state)),
+        _progress_line(view, state, frame, width),
+        _numbers(view, frame, width),
+    ]
 
 
 def _state_spans(state: RunStatus | None) -> list[Span]:
