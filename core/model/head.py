@@ -101,7 +101,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             with torch.enable_grad():
                 leaf = part.detach().requires_grad_()
                 loss = weighted_cross_entropy_sum(logits(leaf), wanted)
-            by_leaf, *further = torch.autograd.grad(loss, [leaf, *parameters])
+            # Not all that stands outside the body is behind the logits: a head of scores or values is not.
+            by_leaf, *further = torch.autograd.grad(loss, [leaf, *parameters], materialize_grads=True)
             total += loss.detach()
             by_hidden[start : start + len(part)] = by_leaf
             for sum_, gradient in zip(by_parameters, further, strict=True):

@@ -57,7 +57,7 @@ def next_token_loss(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
     positions = (flat_targets != IGNORED).nonzero()[:, 0]
     targets = Targets(flat_targets[positions], None if batch.weights is None else batch.weights[0][positions])
     if reading.head == "keep":
-        logits = _kept_logits(model, reading, batch, positions)
+        logits = kept_logits(model, reading, batch, positions)
         return weighted_cross_entropy_sum(logits.float(), targets)
     hidden = hidden_states(model, reading, batch)[positions]
     if reading.head == "matrix":
@@ -67,7 +67,8 @@ def next_token_loss(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
     )
 
 
-def _kept_logits(model: Any, reading: Reading, batch: PackedBatch, positions: Tensor) -> Tensor:
+def kept_logits(model: Any, reading: Reading, batch: PackedBatch, positions: Tensor) -> Tensor:
+    """Return the logits at some positions of the row by the model's own `logits_to_keep`, (positions, vocabulary)."""
     if reading.packing == "unpacked":  # a position names another column in each row
         return all_logits(model, reading, batch)[positions]
     logits: Tensor = model(**_inputs(reading, batch), use_cache=False, logits_to_keep=positions).logits[0]

@@ -1,0 +1,79 @@
+"""Heads that give one number: the score of a whole document, or the value at each position that has a target."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.model.batch import PackedBatch
+from core.model.log_probs import (
+    Entropy,
+    TargetLogProbs,
+    document_count,
+    log_probs_behind,
+    target_log_probs,
+    target_positions,
+)
+from core.model.reading import Reading, hidden_states
+
+HeadName = Literal["score", "value"]
+HEAD_NAMES: tuple[HeadName, ...] = ("score", "value")
+
+
+def add_head(model: Any, name: HeadName, *, seed: int) -> nn.Linear:
+    """Return a new head of `model`, width to 1 without bias, which is `model.NAME` from now on, float32 and trained.
+
+    Its weights are drawn from `seed` with the standard deviation 1 / sqrt(width + 1) (Stiennon et al. 2020,
+    arXiv:2009.01325, appendix B.1); the global random generators stay where they are. On a low-rank model it comes
+    after the additions, of which it is no target.
+    """
+    place = model.get_input_embeddings().weight.device
+    width = model.config.get_text_config().hidden_size
+    head = nn.Linear(width, 1, bias=False, device="meta").to_empty(device="cpu")  # nothing is drawn
+    with torch.no_grad():
+        head.weight.normal_(0.0, 1 / math.sqrt(width + 1), generator=torch.Generator().manual_seed(seed))
+    head.to(place).train(model.training)
+    model.add_module(name, head)
+    return head
+
+
+def document_scores(model: Any, reading: Reading, batch: PackedBatch, head: str = "score") -> Tensor:
+    """Return what the head says at the last token of each document but padding, (documents,) float32 with its graph.
+
+    The last token is found by position, so an id that pads elsewhere may stand in a document, and at its end.
+    """
+    hidden = hidden_states(model, reading, batch)
+    last = batch.boundaries[1 : document_count(batch) + 1].long() - 1
+    return _applied(model, head, hidden[last])
+
+
+def target_values(model: Any, reading: Reading, batch: PackedBatch, head: str = "value") -> Tensor:
+    """Return what the head says at each position that has a target, before that is seen: (targets,) float32."""
+    return _applied(model, head, hidden_states(model, reading, batch)[target_positions(batch)])
+
+
+def log_probs_and_values(
+    model: Any, reading: Reading, batch: PackedBatch, *, temperature: float = 1.0, entropy: Entropy = "none"
+) -> tuple[TargetLogProbs, Tensor]:
+    """Return `target_log_probs` and `target_values` from one pass through the layers.
+
+    A head of kind keep gives its logits from a pass of its own: then it is two.
+    """
+    if reading.head == "keep":
+        found = target_log_probs(model, reading, batch, temperature=temperature, entropy=entropy)
+        return found, target_values(model, reading, batch)
+    positions = target_positions(batch)
+    hidden = hidden_states(model, reading, batch)[positions]
+    found = log_probs_behind(model, reading, hidden, batch.targets[0][positions], temperature, entropy)
+    return found, _applied(model, "value", hidden)
+
+
+def _applied(model: Any, head: str, hidden: Tensor) -> Tensor:
+    """Return the head on hidden states (n, width), (n,), in the head's own type also under autocast."""
+    linear: nn.Linear = getattr(model, head)
+    with torch.autocast(hidden.device.type, enabled=False):
+        result: Tensor = linear(hidden.to(linear.weight.dtype))[:, 0]
+    return result
