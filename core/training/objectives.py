@@ -13,7 +13,6 @@ from core.model.batch import PackedBatch
 from core.model.reading import Reading, next_token_loss
 
 
-
 class Batch(Protocol):
     """What a micro-batch says of itself, whatever it holds."""
 

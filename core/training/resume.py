@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from core.config.phases import FREE_SECTIONS, TrainingConfig
 from core.config.section import Section
 from core.errors import CheckpointError
-from core.training.batches import Batches, Cursor
+from core.training.batches import Cursor
 from core.training.checkpoint import Snapshot
 from core.training.device import device_name
 from core.training.engine import Engine
@@ -27,14 +27,27 @@ _MORE = {"data.digest": " (other data, or the same prepared by another version)"
 VERSIONED = ("torch", "transformers", "numpy", "footplate")
 
 
+class HasCursor(Protocol):
+    """Data that are gone through in an order that the cursor alone decides."""
+
+    cursor: Cursor
+
+    def move_to(self, cursor: Cursor) -> None:
+        """Go on at `cursor`."""
+
+
 @dataclass
 class Position:
-    """How far a run has come: updates applied, tokens taken, steps refused in a row, since when it is inexact."""
+    """How far a run has come: updates applied, tokens taken, steps refused in a row, since when it is inexact.
+
+    method is what the phase itself must remember besides, as JSON; floats stand in it as hexadecimal words.
+    """
 
     step: int = 0
     tokens: int = 0
     refused_in_a_row: int = 0
     inexact_since: int | None = None
+    method: dict[str, Any] = field(default_factory=dict)
 
 
 def fingerprint(
@@ -89,7 +102,7 @@ def changes(
     return breaking, extending
 
 
-def capture(engine: Engine, batches: Batches, position: Position, marks: Mapping[str, Any]) -> Snapshot:
+def capture(engine: Engine, batches: HasCursor, position: Position, marks: Mapping[str, Any]) -> Snapshot:
     """Return the state of a run between two steps.
 
     Raises: CheckpointError where something is trained that the engine does not know: less than what was trained is
@@ -115,6 +128,7 @@ def capture(engine: Engine, batches: Batches, position: Position, marks: Mapping
         "numpy": [
             kind, keys.tolist(), int(place), int(numpy_state["has_gauss"]), float(numpy_state["gauss"]).hex()
         ],
+        **({"method": position.method} if position.method else {}),
     }  # fmt: skip
     return Snapshot(
         position.step,
@@ -128,7 +142,7 @@ def capture(engine: Engine, batches: Batches, position: Position, marks: Mapping
     )
 
 
-def restore(snapshot: Snapshot, engine: Engine, batches: Batches) -> Position:
+def restore(snapshot: Snapshot, engine: Engine, batches: HasCursor) -> Position:
     """Put everything back where `capture` found it; missing pieces are left as they are (see `missing_pieces`)."""
     state = snapshot.state
     with torch.no_grad():
@@ -145,17 +159,21 @@ def restore(snapshot: Snapshot, engine: Engine, batches: Batches) -> Position:
         tokens=int(state.get("tokens", 0)),
         refused_in_a_row=int(state.get("refused_in_a_row", 0)),
         inexact_since=state.get("inexact_since"),
+        method=dict(state.get("method", {})),
     )
 
 
-def missing_pieces(snapshot: Snapshot, engine: Engine) -> list[str]:
+def missing_pieces(snapshot: Snapshot, engine: Engine, method: Collection[str] = ()) -> list[str]:
     """Name each piece of state that this run needs and the checkpoint lacks or contradicts.
 
+    `method` names what the phase itself must remember.
     Raises: CheckpointError where parameters are missing or have other shapes, without which nothing can go on.
     """
     _check_parameters(snapshot, engine)
     state_names = ("cursor", "python", "numpy", "tokens")
     missing = [f"{name} in state.json" for name in state_names if name not in snapshot.state]
+    remembered = snapshot.state.get("method", {})
+    missing += [f"method.{name} in state.json" for name in method if name not in remembered]
     scaler = snapshot.state.get("scaler")
     if engine.scaler.is_enabled() and not (scaler and "_growth_tracker" in scaler):
         missing.append("scaler in state.json")

@@ -31,13 +31,12 @@ from core.run.events import CheckpointSaved, Evaluated, Finished, Notice, Resume
 from core.run.preset_run import chosen_run
 from core.run.runs import find_run
 from core.run.session import Outcome, Session
-from core.training.batches import Batches
 from core.training.checkpoint import list_checkpoints, load_newest, step_of
+from core.training.course import due_at
 from core.training.device import peak_memory_bytes
 from core.training.engine import Engine
-from core.training.loop import due_at
 from core.training.optimizers import state_bytes
-from core.training.resume import Position, changes, missing_pieces, restore, settings_at_default
+from core.training.resume import HasCursor, Position, changes, missing_pieces, restore, settings_at_default
 from core.training.trainable import Trainable
 
 SERIES = (
@@ -130,15 +129,24 @@ def check_space(session: Session, engine: Engine, *, keep: int) -> None:
 
 
 def resume(
-    session: Session, engine: Engine, batches: Batches, marks: Mapping[str, Any], *, steps: int, allow_inexact: bool
+    session: Session,
+    engine: Engine,
+    batches: HasCursor,
+    marks: Mapping[str, Any],
+    *,
+    steps: int,
+    allow_inexact: bool,
+    method: Mapping[str, Any] | None = None,
 ) -> Position:
     """Return where to begin: at 0, or where the newest whole checkpoint says, which is then put back.
 
+    `method` is what the phase itself must remember, as it is at the start.
     Raises: CheckpointError where the continuation would not be exact and that was not allowed, or where checkpoints
     that the log names are gone; UsageError where the run is to have fewer steps than it has.
     """
+    first = Position(method=dict(method or {}))
     if session.attempt == 1:
-        return Position()
+        return first
     loaded = load_newest(session.run)
     if loaded is None and (lost := _last_saved(session)):
         raise CheckpointError(
@@ -147,10 +155,10 @@ def resume(
         )
     if loaded is None:
         session.emit(Resumed(step=0, checkpoint="", notes=("no checkpoint was made before; begins again at step 0",)))
-        return Position()
+        return first
     breaking, extending = changes(loaded.snapshot.fingerprint, marks, settings_at_default(session.config))
     # What was changed says more than which tensors do not fit because of it.
-    missing = [] if breaking and not allow_inexact else missing_pieces(loaded.snapshot, engine)
+    missing = [] if breaking and not allow_inexact else missing_pieces(loaded.snapshot, engine, first.method)
     missing = [f"missing: {name}" for name in missing]
     if (breaking or missing) and not allow_inexact:
         raise CheckpointError(
@@ -163,6 +171,7 @@ def resume(
             hint="A run cannot go back: give more steps, or start a new run.",
         )
     position = restore(loaded.snapshot, engine, batches)
+    position.method = {**first.method, **position.method}
     if breaking or missing:
         position.inexact_since = position.inexact_since if position.inexact_since is not None else position.step
     notes = (*loaded.set_aside, *breaking, *missing, *extending)
@@ -176,12 +185,17 @@ def resume(
     return position
 
 
-def owed_at(session: Session, config: TrainingConfig, *, step: int, steps: int) -> frozenset[str]:
-    """Return what the cadence asks for before the next step, but for what an earlier attempt came to at this one."""
+def owed_at(
+    session: Session, config: TrainingConfig, *, step: int, steps: int, since: int | None = None
+) -> frozenset[str]:
+    """Return what the cadence asks for before the next step, but for what an earlier attempt came to at this one.
+
+    `since` as for `due_at`.
+    """
     if step == 0:
         asked = {"evaluate"} if config.cadence.evaluate_first else set()
     else:
-        asked = due_at(step, steps, config=config) - {"save"}
+        asked = due_at(step, steps, config=config, since=since) - {"save"}
     if session.attempt == 1:
         return frozenset(asked)
     done: set[str] = set()
@@ -220,12 +234,12 @@ def export(session: Session, engine: Engine, tokens: Tokens, trainable: Trainabl
     tokenizer, stops = tokens.folder / "tokenizer", tokens.manifest.stop_token_ids
     with session.section("saving"):
         if trainable.record is None:
-            save_model(engine.model, tokenizer, session.run.model, stop_token_ids=stops)
+            save_model(trainable.model, tokenizer, session.run.model, stop_token_ids=stops)
         else:
             from core.model.adapters import save_adapter
 
             record = _by_its_run(trainable.record, session)
-            save_adapter(engine.model, session.run.model, record=record, tokenizer=tokenizer, stop_token_ids=stops)
+            save_adapter(trainable.model, session.run.model, record=record, tokenizer=tokenizer, stop_token_ids=stops)
     facts: dict[str, str | int | float | bool] = {
         "model": str(session.run.model),
         "data": str(tokens.folder),

@@ -35,8 +35,8 @@ from core.run.events import (
     Started,
 )
 from core.run.metrics import MetricsReader
-from core.training import loop
-from core.training.objectives import NextToken
+from core.training import course
+from core.training.objectives import NextToken, Terms
 from tests.training_runs import (
     events,
     new_run,
@@ -295,9 +295,10 @@ def poison(monkeypatch: pytest.MonkeyPatch, calls: set[int]) -> None:
     real = NextToken.__call__
     made = iter(range(10**6))
 
-    def call(self: NextToken, model: Any, batch: Any) -> tuple[Tensor, ...]:
+    def call(self: NextToken, model: Any, batch: Any) -> Terms:
         terms = real(self, model, batch)
-        return tuple(term * math.nan for term in terms) if model.training and next(made) in calls else terms
+        poisoned = model.training and next(made) in calls
+        return Terms(tuple(term * math.nan for term in terms.sums)) if poisoned else terms
 
     monkeypatch.setattr(NextToken, "__call__", call)
 
@@ -402,7 +403,7 @@ def test_a_full_disk_is_exit_8_and_the_checkpoint_before_is_whole(shared_home: H
 
 
 def test_a_full_disk_can_be_waited_for(shared_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "DISK_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(course, "DISK_POLL_SECONDS", 0.01)
     run = new_run(shared_home, preset_of(shared_home, cadence={"on_disk_full": "wait"}), "wait")
     assert work(run, 1, fault="checkpoint.wrote_optimizer:enospc:2") == 0
     (paused,) = of(run, Paused)
