@@ -16,15 +16,18 @@ from typing import Any
 
 import psutil
 
-from core.config.data import InstructionData, TrainedTokenizer
+from core.config.data import TextData, TrainedTokenizer
 from core.config.preferences import Preparable
 from core.config.sources import CodeSource, FunctionsSource, HubSource, Source
 from core.data.cleaning.trial import Candidate, Sample
-from core.data.formats import Conversation
+from core.data.formats import Conversation, Judged, Preference, Prompt, turns_of_all
 from core.data.readers.opening import opened
 from core.data.sources.reading import source_files
 from core.data.tally import RowError
+from core.data.tokens.answered import AnsweredEncoder
+from core.data.tokens.encoders import encoder_for
 from core.data.tokens.examples import ExampleEncoder
+from core.data.tokens.faults import Faults
 from core.data.tokens.shards import token_type
 from core.data.tokens.templates import TemplateName
 from core.data.tokens.tokenize import TextTokenizer, encode_documents
@@ -75,7 +78,7 @@ def estimate(
         documents += len(stays) / part
         tokens += (sum(map(_bytes, stays)) / per_token + len(stays)) / part
     size = token_type(_vocabulary(data, tokenizer)).itemsize
-    on_disk = tokens * (size + isinstance(data, InstructionData)) + documents * _OFFSET_BYTES
+    on_disk = tokens * (size + (not isinstance(data, TextData))) + documents * _OFFSET_BYTES
     return Estimate(documents, tokens, on_disk, all(part == 1.0 for part in shares))
 
 
@@ -177,12 +180,19 @@ def _tokens(
     tokenizer: TextTokenizer,
     template: TemplateName | None,
 ) -> int:
-    texts = [candidate.value for candidate in tried if isinstance(candidate.value, str)]
-    rows = [candidate.value for candidate in tried if isinstance(candidate.value, Conversation)]
+    values = [candidate.value for candidate in tried]
+    texts = [value for value in values if isinstance(value, str)]
     count = sum(len(ids) - 1 for ids in encode_documents(tokenizer, texts)) if texts else 0
-    if rows and isinstance(data, InstructionData) and template is not None:
-        made = ExampleEncoder(tokenizer, template, data.max_tokens, code_tokens=data.code_tokens).encode(rows)
-        count += sum(len(one.ids) for examples in made if not isinstance(examples, RowError) for one in examples)
+    match encoder_for(data, tokenizer) if template is not None else None:
+        case ExampleEncoder() as encoder:
+            made = encoder.encode([value for value in values if isinstance(value, Conversation)])
+            count += sum(len(one.ids) for examples in made if not isinstance(examples, RowError) for one in examples)
+        case AnsweredEncoder() as encoder:
+            rows = [value for value in values if isinstance(value, Preference | Judged | Prompt)]
+            found = encoder.encode(rows, places=[""] * len(rows), faults=Faults())
+            count += sum(len(one[0]) for one in found if not isinstance(one, RowError))
+        case None:
+            pass
     return count
 
 
@@ -190,4 +200,4 @@ def _bytes(candidate: Candidate) -> int:
     value = candidate.value
     if isinstance(value, str):
         return len(value.encode("utf-8", "surrogatepass"))
-    return sum(len(f"{turn.content}{turn.input}".encode("utf-8", "surrogatepass")) for turn in value.turns)
+    return sum(len(f"{turn.content}{turn.input}".encode("utf-8", "surrogatepass")) for turn in turns_of_all(value))

@@ -76,10 +76,12 @@ class SplitRecord(_Record):
     documents: int
     tokens: int
     supervised_tokens: int
-    """Tokens that the loss counts; every one but the first of a document for text."""
+    """Tokens that the loss counts; every one but the first of a document for text, those of answers for prompts."""
     shards: list[ShardRecord]
     classes: dict[str, int] = Field(default={}, exclude_if=lambda classes: not classes)
     """Tokens of each class of source code, where they are marked."""
+    judged: int = Field(default=0, exclude_if=lambda judged: not judged)
+    """Of preferences: documents that are one answer judged good or bad; the others are pairs."""
     groups: list[GroupRecord] = Field(default=[], exclude_if=lambda groups: not groups)
     """Of the held-out split: which documents are whose, in the order in which sources name the groups."""
 
@@ -120,7 +122,7 @@ class Manifest(_Record):
     """The content of manifest.json."""
 
     version: int = VERSION
-    kind: Literal["text", "instructions"]
+    kind: Literal["text", "instructions", "preferences", "prompts"]
     digest: str
     """SHA-256 over the hashes of all files and what they mean; does not depend on where the sources lay."""
     made_from: str

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config.data import InstructionData, TrainedTokenizer
+from core.config.data import InstructionData, TextData, TrainedTokenizer
 from core.config.preferences import Preparable
 from core.data.cleaning.clean import Cleaned, Means, clean, write_dropped
 from core.data.cleaning.plan import make_plan
@@ -37,6 +37,7 @@ from core.data.tally import check_shares
 from core.data.tokenizer_training import train_on_split
 from core.data.tokens.added_tokens import add_tokens, check_special
 from core.data.tokens.assembly import Assembly
+from core.data.tokens.encoders import accepted_by, syntax_of
 from core.data.tokens.encoding import TOKENS, encode_unit, encoded_unit, remove_unfinished, tokens_folder
 from core.data.tokens.examples import stop_token_ids
 from core.data.tokens.faults import Faults
@@ -163,12 +164,12 @@ class _Preparation:
         return self._template(load_tokenizer(folder))
 
     def _template(self, tokenizer: TextTokenizer) -> TemplateName | None:
-        if not isinstance(self._data, InstructionData):
+        if isinstance(self._data, TextData):
             if (gaps := self._data.fill_in_the_middle).rate:
                 check_special(tokenizer, gaps_tokens(gaps))
             return None
         template = resolve_template(self._data.template, tokenizer, self._data.code_tokens)
-        stop_token_ids(tokenizer, template, self._data.accept)
+        stop_token_ids(tokenizer, template, accepted_by(self._data))
         return template
 
     def _train(self, cleaned: Cleaned, config: TrainedTokenizer) -> None:
@@ -213,8 +214,8 @@ class _Preparation:
             record = encoded_unit(self._work_folder, number)
             cleaned.tallies[unit.source].drop(record.refused)
             faults.add(record.faults)
-        if isinstance(self._data, InstructionData):
-            faults.check(self._data.accept, self._data.max_unlabelled_rows)
+        unlabelled = self._data.max_unlabelled_rows if isinstance(self._data, InstructionData) else 0.0
+        faults.check(accepted_by(self._data), unlabelled)
         check_shares(cleaned.tallies, self._data.max_bad_rows)
 
     def _manifest(
@@ -232,12 +233,10 @@ class _Preparation:
             vocabulary_size=tokenizer.vocabulary_size,
             added_tokens=self._added_tokens,
             end_token_id=tokenizer.end_token_id,
-            stop_token_ids=stop_token_ids(
-                tokenizer, template, self._data.accept if isinstance(self._data, InstructionData) else ()
-            ),
+            stop_token_ids=stop_token_ids(tokenizer, template, accepted_by(self._data)),
             template=template or "none",
-            code_tokens=self._data.code_tokens if isinstance(self._data, InstructionData) else None,
-            syntax=self._data.syntax,
+            code_tokens=None if isinstance(self._data, TextData) else self._data.code_tokens,
+            syntax=syntax_of(self._data),
             sources=source_records(cleaned, assembly.given),
             dropped=dropped_rows(cleaned),
             tokenizer=[file_record(path, path.name) for path in sorted((self._folder / TOKENIZER).iterdir())],

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from core.config.data import InstructionData, RowFormat
+from core.config.data import RowFormat
+from core.config.preferences import RowData
 from core.config.sources import CodeSource, Columns, FilesSource, FunctionsSource, Source, StandardLibrarySource
-from core.data.formats import Conversation, conversations, detect
+from core.data.formats import Canonical, detect
+from core.data.row_items import items_of
 from core.data.rows import Row
 from core.data.sources.reading import Unit, describe, rows, units_of
 from core.data.tally import Tally
@@ -25,7 +27,7 @@ def columns_of(source: Source) -> Columns:
             return source.columns
 
 
-def row_formats(data: InstructionData, number: int) -> dict[str, RowFormat]:
+def row_formats(data: RowData, number: int) -> dict[str, RowFormat]:
     """Return the format of each file of the `number`th source that has rows; stated, or told by its first rows.
 
     Raises: UsageError where the source is not there; DataError where nobody knows what a file's rows say, or no file
@@ -49,13 +51,14 @@ def row_formats(data: InstructionData, number: int) -> dict[str, RowFormat]:
     return formats
 
 
-def unit_conversations(
-    source: Source, unit: Unit, shape: RowFormat | None, tally: Tally
-) -> Iterator[tuple[str, Conversation]]:
-    """Yield (place, conversation) of one unit of a source; nothing of a file without rows, which has no format."""
+def unit_items(
+    data: RowData, unit: Unit, shape: RowFormat | None, tally: Tally, *, seed: int
+) -> Iterator[tuple[str, Canonical]]:
+    """Yield (place, row) of one unit of a source; nothing of a file without rows, which has no format."""
+    source = data.sources[unit.source]
     stream = _heard(rows(source, tally, unit), tally)
     if shape is not None:
-        yield from conversations(stream, shape, columns_of(source), tally)
+        yield from items_of(data, stream, shape, columns_of(source), tally, seed=seed)
         return
     for _ in stream:
         raise DataError(f"{unit.file}: expected no rows, found some", hint="It changed while it was read.")

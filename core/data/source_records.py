@@ -9,6 +9,7 @@ from core.config.sources import CodeSource
 from core.data.cleaning.clean import Cleaned
 from core.data.manifest import SourceRecord, Split
 from core.data.sources.code_files import licence_files
+from core.data.tokens.encoding import OVER_LONG_LEFT_OUT
 
 
 def source_records(cleaned: Cleaned, given: Mapping[Split, Sequence[tuple[int, int]]]) -> list[SourceRecord]:
@@ -46,4 +47,5 @@ def dropped_rows(cleaned: Cleaned) -> dict[str, int]:
     for tally in cleaned.tallies:
         total.update(tally.bad)
         total["empty"] += tally.empty
+        total["over_long"] += tally.repaired[OVER_LONG_LEFT_OUT]
     return {reason: count for reason, count in sorted(total.items()) if count}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from core.data.formats import Canonical, turns_of_all
 from core.data.manifest import Manifest, Split
 from core.errors import DataError
 
@@ -12,6 +13,18 @@ def is_held_out(text: str, *, seed: int, fraction: float) -> bool:
     """Whether a document belongs to the held-out split: its hash decides, so that equal texts stay together."""
     digest = hashlib.blake2b(text.encode(), digest_size=8, salt=seed.to_bytes(16, "little")).digest()
     return int.from_bytes(digest, "little") < fraction * 2**64
+
+
+def question_of(value: str | Canonical) -> str:
+    """Return what decides about the split: a text, or the first question of a row, with its input.
+
+    The conversations of one tree, all answers to one prompt, and pairs and prompts made of the same rows as
+    instructions then stay on one side: what is held out was not trained in another row, nor in another phase.
+    """
+    if isinstance(value, str):
+        return value
+    first = next(turn for turn in turns_of_all(value) if turn.role == "user")
+    return f"{first.content}\n{first.input}" if first.input else first.content
 
 
 def check_splits(documents: dict[Split, int], fraction: float) -> None:

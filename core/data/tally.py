@@ -89,9 +89,14 @@ class Tally:
         self.errors += values["errors"][: KEPT_ERRORS - len(self.errors)]
 
     def drop(self, values: Mapping[str, Any]) -> None:
-        """Count documents that were given out and could not be used, as `as_json` of their tally has them."""
-        self.documents -= sum(values["bad"].values())
+        """Count documents that were given out and could not be used, as `as_json` of their tally has them.
+
+        What was repaired there are documents that a stated rule left out.
+        """
+        left_out = values.get("repaired", {})
+        self.documents -= sum(values["bad"].values()) + sum(left_out.values())
         self.bad.update(values["bad"])
+        self.repaired.update(left_out)
         self.errors += values["errors"][: KEPT_ERRORS - len(self.errors)]
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ from core.config.data import TrainedTokenizer
 from core.data.cleaning.passes import folder_of, passes_of
 from core.data.cleaning.plan import Plan, read_plan
 from core.data.cleaning.unit_files import UnitFiles
-from core.data.formats import loaded
+from core.data.formats import loaded, turns_of_all
 from core.data.manifest import TOKENIZER
 from core.data.tokens.alpaca_template import alpaca_prompt
 from core.data.tokens.tokenizer_files import train_tokenizer
@@ -53,5 +53,5 @@ def _texts(plan: Plan, work: Path, max_bytes: int, heard: Callable[[int], None])
 
 
 def _alpaca_text(payload: str) -> str:
-    question, *answers = [turn for turn in loaded(payload).turns if turn.role != "system"]
+    question, *answers = [turn for turn in turns_of_all(loaded(payload)) if turn.role != "system"]
     return alpaca_prompt(question.content, question.input) + "\n\n".join(turn.content for turn in answers)

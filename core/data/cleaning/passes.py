@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.config.data import InstructionData, TextData
+from core.config.data import TextData
 from core.config.filters import (
     ExactDuplicatesFilter,
     Filter,
@@ -26,13 +26,13 @@ from core.config.filters import (
 from core.data.cleaning.decisions import Decision
 from core.data.cleaning.plan import Plan, read_plan
 from core.data.cleaning.report import FilterCounts
-from core.data.cleaning.steps import Step, Value, keys_of, payload_of, question_of, step_of
+from core.data.cleaning.steps import Step, Value, keys_of, payload_of, step_of
 from core.data.cleaning.unit_files import Item, UnitFiles, UnitWriter
 from core.data.filters.verdict import Dropped
 from core.data.formats import loaded
-from core.data.row_formats import unit_conversations
+from core.data.row_formats import unit_items
 from core.data.sources.reading import documents
-from core.data.splits import is_held_out
+from core.data.splits import is_held_out, question_of
 from core.data.tally import Tally
 
 CorpusFilter = ExactDuplicatesFilter | NearDuplicatesFilter | PerplexityFilter | NgramPerplexityFilter
@@ -149,17 +149,15 @@ def _pass_on(plan: Plan, chain: _Chain, item: Item, counts: dict[int, FilterCoun
 
 def _read(plan: Plan, number: int, tally: Tally) -> Iterator[Item]:
     for unit, shape in plan.units[number].units():
-        source = plan.data.sources[unit.source]
-        match plan.data:
-            case TextData():
-                for document in documents(source, tally, unit):
-                    yield Item("train", unit.source, document.place, document.text)
-            case InstructionData():
-                for place, conversation in unit_conversations(source, unit, shape, tally):
-                    payload = conversation.dumped()
-                    tally.documents += 1
-                    tally.text_bytes += len(payload.encode())
-                    yield Item("train", unit.source, place, payload)
+        if isinstance(plan.data, TextData):
+            for document in documents(plan.data.sources[unit.source], tally, unit):
+                yield Item("train", unit.source, document.place, document.text)
+            continue
+        for place, item in unit_items(plan.data, unit, shape, tally, seed=plan.seed):
+            payload = item.dumped()
+            tally.documents += 1
+            tally.text_bytes += len(payload.encode())
+            yield Item("train", unit.source, place, payload)
 
 
 def _tell(heard: Heard, tally: Tally) -> None:

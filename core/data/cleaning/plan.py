@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.config.data import InstructionData, RowFormat
+from core.config.data import RowFormat, TextData
 from core.config.preferences import Preparable
 from core.config.sources import Source
 from core.data.construction import KeptWorkError, write_whole
@@ -111,7 +111,7 @@ def make_plan(data: Preparable, seed: int, work: Work) -> Plan:
     """
     states = file_states(data.sources)
     sources = range(len(data.sources))
-    formats = [row_formats(data, number) if isinstance(data, InstructionData) else {} for number in sources]
+    formats = [{} if isinstance(data, TextData) else row_formats(data, number) for number in sources]
     least, most = UNIT_BYTES
     size = min(most, max(least, sum(state.bytes for state in states) // UNITS))
     units = [

@@ -1,10 +1,11 @@
-"""A filter of the configuration as what it does to a text or a conversation."""
+"""A filter of the configuration as what it does to a text or a row."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +23,19 @@ from core.config.filters import (
 from core.data.duplicates import EXACT_WIDTH, exact_key, near_keys
 from core.data.filters.build import text_filter
 from core.data.filters.verdict import Changed, Dropped, TextFilter
-from core.data.formats import Conversation
+from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, turns_of_all, with_each_turn
 
-Value = str | Conversation
+Value = str | Canonical
 StepResult = Dropped | tuple[Value, dict[str, int]] | None
 """Dropped, the value that goes on with how often each rule changed it, or None: it goes on as it is."""
 Step = Callable[[Value], StepResult]
+Part = Literal["whole", "prompt", "response"]
 
 
 def step_of(config: Filter) -> Step:
     """Return what a filter that looks at one document does to it.
 
-    A filter that only drops sees a conversation as its turns, one below the other; one that masks sees each turn.
+    A filter that only drops sees a row as its turns, one below the other; one that masks sees each turn.
     Raises: UsageError, DataError where something that the filter needs is not there.
     """
     match config:
@@ -67,7 +69,7 @@ def keys_of(config: Filter) -> tuple[Callable[[Value], NDArray[np.uint64]] | Non
 
 
 def text_of(value: Value) -> str:
-    """Return a text, or the turns of a conversation one below the other."""
+    """Return a text, or the turns of a row one below the other."""
     return value if isinstance(value, str) else _part(value, "whole")
 
 
@@ -76,28 +78,32 @@ def payload_of(value: Value) -> str:
     return value if isinstance(value, str) else value.dumped()
 
 
-def question_of(value: Value) -> str:
-    """Return what decides about the split: a text, or a conversation's first question.
-
-    The conversations of one tree, and several answers to one question, then stay on one side: what is held out was
-    not trained in another row.
-    """
+def _part(value: Value, part: Part) -> str:
+    """Return the texts of a part of a row, one below the other; of a pair the response is both answers."""
     if isinstance(value, str):
         return value
-    first = next(turn for turn in value.turns if turn.role == "user")
-    return f"{first.content}\n{first.input}" if first.input else first.content
+    return "\n".join(text for turn in _turns(value, part) for text in (turn.content, turn.input) if text)
 
 
-def _part(value: Value, part: str) -> str:
-    if isinstance(value, str):
-        return value
-    wanted = {"whole": ("system", "user", "assistant"), "prompt": ("system", "user"), "response": ("assistant",)}[part]
-    texts = [text for turn in value.turns if turn.role in wanted for text in (turn.content, turn.input) if text]
-    return "\n".join(texts)
+def _turns(value: Canonical, part: Part) -> Sequence[Turn]:
+    if part == "whole":
+        return turns_of_all(value)
+    match value:
+        case Conversation():
+            return [turn for turn in value.turns if (turn.role == "assistant") == (part == "response")]
+        case Preference():
+            return value.prompt if part == "prompt" else (*value.chosen, *value.rejected)
+        case Judged():
+            turns = value.conversation.turns
+            return turns[:-1] if part == "prompt" else turns[-1:]
+        case Prompt():
+            return value.turns if part == "prompt" else turns_of_all(value)[len(value.turns) :]
+        case _:
+            assert_never(value)
 
 
 def _as_conversation(value: Value) -> Conversation:
-    assert not isinstance(value, str), "the configuration allows this filter with instructions only"
+    assert isinstance(value, Conversation), "the configuration allows this filter with instructions only"
     return value
 
 
@@ -106,12 +112,12 @@ def _text(apply: TextFilter, text: str) -> StepResult:
     return (verdict.text, verdict.counts) if isinstance(verdict, Changed) else verdict
 
 
-def _whole(apply: TextFilter, conversation: Conversation) -> Dropped | None:
-    verdict = apply(text_of(conversation))
+def _whole(apply: TextFilter, row: Canonical) -> Dropped | None:
+    verdict = apply(text_of(row))
     return verdict if isinstance(verdict, Dropped) else None
 
 
-def _each_turn(apply: TextFilter, conversation: Conversation) -> StepResult:
+def _each_turn(apply: TextFilter, row: Canonical) -> StepResult:
     counts: Counter[str] = Counter()
 
     def masked(text: str) -> str:
@@ -121,5 +127,5 @@ def _each_turn(apply: TextFilter, conversation: Conversation) -> StepResult:
         counts.update(verdict.counts)
         return verdict.text
 
-    turns = tuple(replace(turn, content=masked(turn.content), input=masked(turn.input)) for turn in conversation.turns)
-    return (replace(conversation, turns=turns), dict(counts)) if counts else None
+    changed = with_each_turn(row, lambda turn: replace(turn, content=masked(turn.content), input=masked(turn.input)))
+    return (changed, dict(counts)) if counts else None

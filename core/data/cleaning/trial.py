@@ -30,7 +30,7 @@ from core.data.cleaning.steps import Step, StepResult, Value, keys_of, step_of, 
 from core.data.duplicates import EXACT_WIDTH, NO_MATCH
 from core.data.filters.verdict import Dropped
 from core.data.ngram_perplexity import threshold
-from core.data.row_formats import row_formats, unit_conversations
+from core.data.row_formats import row_formats, unit_items
 from core.data.sources.reading import describe, documents, units_of
 from core.data.tally import Tally
 
@@ -99,8 +99,8 @@ class TrialReport:
         }
 
 
-def take_sample(data: Preparable, count: int) -> Sample:
-    """Return the first documents of each source, `count` of all sources together.
+def take_sample(data: Preparable, count: int, *, seed: int = 17) -> Sample:
+    """Return the first documents of each source, `count` of all sources together; `seed` is for data.damage.
 
     Raises: UsageError, DataError where a source cannot be read.
     """
@@ -110,7 +110,7 @@ def take_sample(data: Preparable, count: int) -> Sample:
     formats: list[str] = []
     is_all = True
     for number, tally in enumerate(tallies):
-        shape, stream = _stream(data, number, tally)
+        shape, stream = _stream(data, number, tally, seed)
         found = list(islice(stream, each + 1))
         is_all = is_all and len(found) <= each
         candidates += found[:each]
@@ -118,15 +118,15 @@ def take_sample(data: Preparable, count: int) -> Sample:
     return Sample(data.kind, candidates, tallies, formats, is_all)
 
 
-def _stream(data: Preparable, number: int, tally: Tally) -> tuple[str, Iterator[Candidate]]:
+def _stream(data: Preparable, number: int, tally: Tally, seed: int) -> tuple[str, Iterator[Candidate]]:
     source = data.sources[number]
     if isinstance(data, TextData):
         return "", (Candidate(number, found.place, found.text) for found in documents(source, tally))
     shapes = row_formats(data, number)
     stream = (
-        Candidate(number, place, conversation)
+        Candidate(number, place, row)
         for unit in units_of(source, number)
-        for place, conversation in unit_conversations(source, unit, shapes.get(unit.file), tally)
+        for place, row in unit_items(data, unit, shapes.get(unit.file), tally, seed=seed)
     )
     return ", ".join(dict.fromkeys(shapes.values())), stream
 

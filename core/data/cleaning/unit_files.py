@@ -32,7 +32,7 @@ _MOST_TEXT_OF_A_SAMPLE = 20_000
 
 @dataclass(frozen=True)
 class Item:
-    """One document on its way: text, or a conversation as `Conversation.dumped` writes it."""
+    """One document on its way: text, or a row as its `dumped` writes it."""
 
     split: Split
     source: int

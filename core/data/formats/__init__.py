@@ -12,6 +12,8 @@ from core.data.formats.conversation import (
     Turn,
     loaded,
     messages_of,
+    turns_of_all,
+    with_each_turn,
 )
 from core.data.formats.detect import detect, recognised
 from core.data.formats.reading import canonical, conversations, needs_whole_files
@@ -31,4 +33,6 @@ __all__ = [
     "messages_of",
     "needs_whole_files",
     "recognised",
+    "turns_of_all",
+    "with_each_turn",
 ]

@@ -35,6 +35,13 @@ _WORDS: dict[RowFormat, str] = {
 }
 
 
+_PAIRS = "Such rows train a reward model (phase: reward) or a policy (phase: dpo), with data.kind: preferences."
+_USE: dict[RowFormat, str] = {
+    **dict.fromkeys(("preference", "transcript_pair", "ranked", "judged"), _PAIRS),
+    "prompts": "Such rows are what a policy answers in phase ppo or grpo, with data.kind: prompts.",
+}
+
+
 def conversations(
     stream: Iterable[Row], shape: RowFormat, columns: Columns, tally: Tally
 ) -> Iterator[tuple[str, Conversation]]:
@@ -47,8 +54,8 @@ def conversations(
     if shape in _WORDS:
         raise DataError(
             f"{tally.source}: expected instructions with their responses, found {_WORDS[shape]} ({shape})",
-            hint="Such rows train a reward model or a policy. For fine-tuning on a part of them name it in the source, "
-            "such as columns: {prompt: prompt, response: chosen}, with format: auto.",
+            hint=f"{_USE[shape]} For fine-tuning on a part of them name it in the source, such as columns: "
+            "{prompt: prompt, response: chosen}, with format: auto.",
         )
     for place, item in canonical(stream, shape, columns, tally):
         assert isinstance(item, Conversation)

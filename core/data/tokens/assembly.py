@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config.preferences import PreferenceData
 from core.config.sources import Source
 from core.data.cleaning.plan import Plan
 from core.data.manifest import SPLITS, DocumentRange, GroupRecord, Split, SplitRecord
@@ -43,7 +44,10 @@ class Assembly:
 
     def _write(self, split: Split) -> SplitRecord:
         marks = marks_of(self._plan.data)
-        writer = ShardWriter(self._folder, split, vocabulary_size=self._vocabulary_size, marks=marks)
+        are_pairs = isinstance(self._plan.data, PreferenceData)
+        writer = ShardWriter(
+            self._folder, split, vocabulary_size=self._vocabulary_size, marks=marks, are_pairs=are_pairs
+        )
         documents = [0] * len(self._plan.data.sources)
         tokens = [0] * len(self._plan.data.sources)
         read = lru_cache(maxsize=64)(lambda unit: self._read(unit, split))

@@ -10,37 +10,43 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from core.config.data import InstructionData, TextData
-from core.config.preferences import Preparable
+from core.config.data import TextData
+from core.config.preferences import PreferenceData, Preparable
 from core.data.cleaning.passes import folder_of, passes_of
 from core.data.cleaning.plan import Plan, read_plan
 from core.data.cleaning.unit_files import Item, UnitFiles
 from core.data.construction import synchronise_entry, write_whole, writer_name
-from core.data.formats import loaded
+from core.data.formats import Conversation, loaded
 from core.data.manifest import SPLITS, TOKENIZER, Split, SplitRecord
 from core.data.tally import RowError, Tally
+from core.data.tokens.answered import AnsweredEncoder
+from core.data.tokens.encoders import Encoder, encoder_for, syntax_of
 from core.data.tokens.examples import ExampleEncoder
 from core.data.tokens.faults import Faults
 from core.data.tokens.fill_in_the_middle import document_parts
 from core.data.tokens.marking import document_language, marked_document
 from core.data.tokens.shards import Mark, ShardWriter, token_type
-from core.data.tokens.templates import resolve_template
 from core.data.tokens.tokenize import DocumentPart, TextTokenizer, encode_documents, encode_parts
 from core.data.tokens.tokenizer_files import load_tokenizer
 
 _BATCH_CHARACTERS = 4 * 2**20
 _BATCH_ITEMS = 2048
 _ONE_SHARD = 2**62
+OVER_LONG_LEFT_OUT = "over_long_left_out"
+"""Counts pairs that do not fit where data.accept has dropped_answers."""
 TOKENS = "tokens"
 """The folder of the encoded units within a work folder."""
 
-Encoded = tuple[NDArray[np.int64], NDArray[np.bool_] | None, NDArray[np.uint8] | None]
-"""Ids of a document, which of them the loss counts, and their classes of source code. Shapes: (tokens,) each."""
+Encoded = tuple[NDArray[np.int64], NDArray[np.bool_] | NDArray[np.uint8] | None, NDArray[np.uint8] | None]
+"""Ids of a document, which of them the loss counts (or marks of sides), and their classes of source code.
+
+Shapes: (tokens,) each."""
 
 
 class EncodedUnit(BaseModel):
@@ -66,15 +72,15 @@ class UnitTokens:
     def document(self, number: int) -> Encoded:
         """Return ids and marks of one document."""
         start, stop = int(self.offsets[number]), int(self.offsets[number + 1])
-        supervised = None if self.supervised is None else self.supervised[start:stop].astype(np.bool_)
+        supervised = None if self.supervised is None else self.supervised[start:stop]
         classes = None if self.classes is None else self.classes[start:stop]
         return self.tokens[start:stop].astype(np.int64), supervised, classes
 
 
 def marks_of(data: Preparable) -> list[Mark]:
     """Return what stands beside the tokens of some data."""
-    marks: list[Mark] = ["supervised"] if data.kind == "instructions" else []
-    return [*marks, "syntax"] if data.syntax is not None else marks
+    marks: list[Mark] = [] if isinstance(data, TextData) else ["supervised"]
+    return [*marks, "syntax"] if syntax_of(data) is not None else marks
 
 
 def tokens_folder(work: Path, unit: int) -> Path:
@@ -127,7 +133,7 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
     partial.mkdir(parents=True, exist_ok=True)
     writers: dict[Split, ShardWriter] = {
         split: ShardWriter(partial, split, vocabulary_size=tokenizer.vocabulary_size, marks=marks_of(plan.data),
-                           shard_tokens=_ONE_SHARD)
+                           are_pairs=isinstance(plan.data, PreferenceData), shard_tokens=_ONE_SHARD)
         for split in SPLITS
     }  # fmt: skip
     refused = Tally("", 1.0)
@@ -139,7 +145,7 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
                 done += 1
                 heard(done)
                 if isinstance(found, RowError):
-                    refused.refuse(item.place, found)
+                    _refuse(refused, item, found, plan.data)
                     continue
                 for example in found:
                     writers[item.split].add(*example)
@@ -158,26 +164,41 @@ def encode_unit(work: Path, number: int, unit: int, heard: Callable[[int], None]
         raise
 
 
+def _refuse(refused: Tally, item: Item, error: RowError, data: Preparable) -> None:
+    """Count an item that gave no document as a bad row, or where that is accepted as one that was left out."""
+    if error.code == "over_long" and isinstance(data, PreferenceData) and "dropped_answers" in data.accept:
+        refused.repaired[OVER_LONG_LEFT_OUT] += 1
+    else:
+        refused.refuse(item.place, error)
+
+
 @lru_cache(maxsize=2)
-def _encoders(work: Path, _changed_ns: int) -> tuple[TextTokenizer, ExampleEncoder | None]:
+def _encoders(work: Path, _changed_ns: int) -> tuple[TextTokenizer, Encoder]:
     data = read_plan(work).data
     tokenizer = load_tokenizer(work.parent / TOKENIZER)
-    if not isinstance(data, InstructionData):
-        return tokenizer, None
-    template = resolve_template(data.template, tokenizer, data.code_tokens)
-    return tokenizer, ExampleEncoder(
-        tokenizer, template, data.max_tokens, code_tokens=data.code_tokens, accept=data.accept, syntax=data.syntax
-    )
+    return tokenizer, encoder_for(data, tokenizer)
 
 
 def _encoded(
-    tokenizer: TextTokenizer, encoder: ExampleEncoder | None, batch: list[Item], plan: Plan, faults: Faults
+    tokenizer: TextTokenizer, encoder: Encoder, batch: list[Item], plan: Plan, faults: Faults
 ) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
-    if encoder is not None:
-        yield from _conversations(encoder, batch, faults)
-        return
+    match encoder:
+        case ExampleEncoder():
+            yield from _conversations(encoder, batch, faults)
+        case AnsweredEncoder():
+            yield from _answered(encoder, batch, faults)
+        case None:
+            yield from _documents(tokenizer, batch, plan)
+        case _:
+            assert_never(encoder)
+
+
+def _documents(
+    tokenizer: TextTokenizer, batch: list[Item], plan: Plan
+) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
     start = len(tokenizer.prefix_ids)
-    marked = _unmarked_texts(tokenizer, batch, plan) if plan.data.syntax is None else _texts(tokenizer, batch, plan)
+    is_unmarked = syntax_of(plan.data) is None
+    marked = _unmarked_texts(tokenizer, batch, plan) if is_unmarked else _texts(tokenizer, batch, plan)
     for item, found in zip(batch, marked, strict=True):
         if isinstance(found, RowError):
             yield item, found
@@ -196,6 +217,7 @@ def _unmarked_texts(tokenizer: TextTokenizer, batch: list[Item], plan: Plan) -> 
 
 
 def _texts(tokenizer: TextTokenizer, batch: list[Item], plan: Plan) -> Iterator[Encoded | RowError]:
+    assert isinstance(plan.data, TextData)
     assert plan.data.syntax is not None
     for item in batch:
         language = document_language(plan.data.syntax, plan.data.sources[item.source], item.place)
@@ -215,13 +237,29 @@ def _parts(item: Item, plan: Plan) -> list[DocumentPart]:
 def _conversations(
     encoder: ExampleEncoder, batch: list[Item], faults: Faults
 ) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
-    conversations = [loaded(item.payload) for item in batch]
+    conversations = [_conversation(item) for item in batch]
     found = encoder.encode(conversations, places=[item.place for item in batch], faults=faults)
     for item, examples in zip(batch, found, strict=True):
         if isinstance(examples, RowError):
             yield item, examples
         else:
             yield item, [(example.ids, example.supervised, example.classes) for example in examples]
+
+
+def _conversation(item: Item) -> Conversation:
+    found = loaded(item.payload)
+    assert isinstance(found, Conversation)
+    return found
+
+
+def _answered(
+    encoder: AnsweredEncoder, batch: list[Item], faults: Faults
+) -> Iterator[tuple[Item, list[Encoded] | RowError]]:
+    rows = [found for item in batch if not isinstance(found := loaded(item.payload), Conversation)]
+    for item, document in zip(
+        batch, encoder.encode(rows, places=[item.place for item in batch], faults=faults), strict=True
+    ):
+        yield item, document if isinstance(document, RowError) else [(*document, None)]
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -15,7 +15,7 @@ from core.data.formats import Conversation, Turn
 from core.data.tally import RowError
 from core.data.tokens.alpaca_template import alpaca_pieces
 from core.data.tokens.code_template import code_pieces
-from core.data.tokens.faults import Faults
+from core.data.tokens.faults import Fault, Faults
 from core.data.tokens.marking import answer_classes
 from core.data.tokens.piece import Piece, encode_pieces, encode_pieces_spanned, with_begin
 from core.data.tokens.templates import ChatTemplate, TemplateName
@@ -90,6 +90,17 @@ class ExampleEncoder:
         There is one, but for a chat template that rewrites earlier turns; see `ChatTemplate.pieces`. Faults are
         counted with the conversations' `places`, in `faults` or in the encoder's own count.
         """
+        result: list[list[Example] | RowError] = []
+        for number, whole in enumerate(self.whole(conversations)):
+            if isinstance(whole, RowError):
+                result.append(whole)
+                continue
+            place = places[number] if places else ""
+            result.append(self._fitted(whole, place, self.faults if faults is None else faults))
+        return result
+
+    def whole(self, conversations: Sequence[Conversation]) -> Iterator[list[Example] | RowError]:
+        """Yield the examples of each conversation before they are cut to length and looked at for faults."""
         rendered: list[list[list[Piece]] | RowError] = []
         for conversation in conversations:
             try:
@@ -98,20 +109,23 @@ class ExampleEncoder:
                 rendered.append(error)
         usable = [pieces for examples in rendered if not isinstance(examples, RowError) for pieces in examples]
         encoded = iter(self._encoded(usable))
-        result: list[list[Example] | RowError] = []
-        for number, examples in enumerate(rendered):
+        for examples in rendered:
             if isinstance(examples, RowError):
-                result.append(examples)
+                yield examples
                 continue
             whole = [next(encoded) for _ in examples]
             refused = next((one for one in whole if isinstance(one, RowError)), None)
-            if refused is not None:
-                result.append(refused)
-                continue
-            place = places[number] if places else ""
-            marked = [one for one in whole if not isinstance(one, RowError)]
-            result.append(self._fitted(marked, place, self.faults if faults is None else faults))
-        return result
+            yield refused or [one for one in whole if not isinstance(one, RowError)]
+
+    def template_faults(self, examples: Sequence[Example]) -> list[Fault]:
+        """Return what the template did wrong with the examples of one row."""
+        found: list[Fault] = []
+        begin = self._tokenizer.begin_token_id
+        if begin is not None and any(one.ids[:2].tolist() == [begin, begin] for one in examples):
+            found.append("double_begin")
+        if any(self._unended(one) for one in examples):
+            found.append("no_end_of_turn")
+        return found
 
     def _encoded(self, examples: list[list[Piece]]) -> Iterator[Example | RowError]:
         if self._syntax is None:
@@ -147,11 +161,8 @@ class ExampleEncoder:
     def _fitted(self, marked: list[Example], place: str, faults: Faults) -> list[Example] | RowError:
         """Return the examples of one row cut to length, or a RowError where none is left; count the row's faults."""
         faults.rows += 1
-        begin = self._tokenizer.begin_token_id
-        if begin is not None and any(one.ids[:2].tolist() == [begin, begin] for one in marked):
-            faults.count("double_begin", place)
-        if any(self._unended(one) for one in marked):
-            faults.count("no_end_of_turn", place)
+        for fault in self.template_faults(marked):
+            faults.count(fault, place)
         examples: list[Example] = []
         refused: RowError | None = None
         for one in marked:
@@ -194,7 +205,7 @@ def shortened(example: Example, *, max_tokens: int, keep_first: bool) -> Example
     length, flags = len(example.ids), example.supervised
     if length <= max_tokens:
         return example
-    answer = _last_answer(flags)
+    answer = last_answer(flags)
     if answer + 1 > max_tokens:
         raise RowError(
             "over_long", f"expected an answer of fewer than {max_tokens} tokens (data.max_tokens), found {answer}"
@@ -214,7 +225,7 @@ def cut(example: Example, *, max_tokens: int, keep_first: bool) -> Example:
     `keep_first` keeps it. Nothing else is supervised.
     """
     flags = example.supervised
-    begin = len(example.ids) - _last_answer(flags)
+    begin = len(example.ids) - last_answer(flags)
     asked = min(begin, max_tokens // 2)
     head = 1 if keep_first and begin > asked else 0
     start = begin - asked + head
@@ -224,7 +235,7 @@ def cut(example: Example, *, max_tokens: int, keep_first: bool) -> Example:
     return example.part(head=head, start=start, stop=min(stop, len(example.ids)), supervised=kept)
 
 
-def _last_answer(flags: NDArray[np.bool_]) -> int:
+def last_answer(flags: NDArray[np.bool_]) -> int:
     """Return how many tokens the answer has that ends an example."""
     return len(flags) if flags.all() else int(flags[::-1].argmin())
 

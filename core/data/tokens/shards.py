@@ -1,8 +1,9 @@
 """Token shards: documents as token ids in memory-mapped files.
 
 Per shard `NAME.tokens` (little-endian uint16, or uint32 where the vocabulary needs it), `NAME.documents` (uint64, one
-offset more than there are documents), for instructions `NAME.supervised` (uint8 a token, 1 where the loss counts), and
-where data.syntax is set `NAME.syntax` (uint8 a token: its class of source code, see core.data.tokens.syntax).
+offset more than there are documents), for rows `NAME.supervised` (uint8 a token: bit 0 where the loss counts it, bit 1
+on the worse side, see core.data.tokens.sides), and where data.syntax is set `NAME.syntax` (uint8 a token: its class of
+source code, see core.data.tokens.syntax).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from core.data.manifest import (
     read_manifest,
 )
 from core.data.progress import PreparationStopped
+from core.data.tokens.sides import has_one_side
 from core.data.tokens.syntax import CLASSES
 from core.errors import DataError
 
@@ -47,29 +49,34 @@ def token_type(vocabulary_size: int) -> np.dtype[Any]:
 
 
 class ShardWriter:
-    """Writes the documents of one split, a new shard whenever the last one is full; each document has all `marks`."""
+    """Writes the documents of one split, a new shard whenever the last one is full; each document has all `marks`.
+
+    `are_pairs`: documents are pairs of answers, and those of one side are counted.
+    """
 
     def __init__(self, folder: Path, split: Split, *, vocabulary_size: int, marks: Collection[Mark] = (),
-                 shard_tokens: int = SHARD_TOKENS) -> None:  # fmt: skip
+                 are_pairs: bool = False, shard_tokens: int = SHARD_TOKENS) -> None:  # fmt: skip
         self._folder = folder
         self._split = split
         self._vocabulary_size = vocabulary_size
         self._type = token_type(vocabulary_size)
         self._marks = frozenset(marks)
+        self._are_pairs = are_pairs
         self._shard_tokens = shard_tokens
         self._shards: list[ShardRecord] = []
         self._files: dict[str, _HashedFile] = {}
         self._offsets = [0]
         self._supervised_tokens = 0
+        self._judged = 0
         self._classes = np.zeros(len(CLASSES), dtype=np.int64)
 
     def add(
         self,
         ids: NDArray[np.int64],
-        supervised: NDArray[np.bool_] | None = None,
+        supervised: NDArray[np.bool_] | NDArray[np.uint8] | None = None,
         classes: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Append one document; a document lies in one shard.
+        """Append one document; a document lies in one shard. Marks of `supervised` are as in the file.
 
         Shapes: (tokens,) each, of the same length, at least one.
         """
@@ -87,7 +94,8 @@ class ShardWriter:
             self._file(name).write(values.tobytes())
         if classes is not None:
             self._classes += np.bincount(classes, minlength=len(CLASSES))
-        self._supervised_tokens += len(ids) - 1 if supervised is None else int(supervised.sum())
+        self._supervised_tokens += len(ids) - 1 if supervised is None else int((supervised & 1).sum())
+        self._judged += supervised is not None and has_one_side(supervised)
         self._offsets.append(self._offsets[-1] + len(ids))
 
     def close(self) -> SplitRecord:
@@ -99,6 +107,7 @@ class ShardWriter:
             tokens=sum(shard.tokens for shard in self._shards),
             supervised_tokens=self._supervised_tokens,
             shards=self._shards,
+            judged=self._judged if self._are_pairs else 0,
             classes={name: int(count) for name, count in zip(CLASSES, self._classes, strict=True) if count},
         )
 
@@ -232,7 +241,7 @@ class TokenShards:
             _check_size(self.folder / file.name, file)
         path = self.folder / record.name
         supervised = classes = None
-        if self.manifest.kind == "instructions":
+        if self.manifest.kind != "text":
             supervised = _mapped(path.with_suffix(".supervised"), np.dtype(np.uint8))
         if self.manifest.syntax is not None:
             classes = _mapped(path.with_suffix(".syntax"), np.dtype(np.uint8))
