@@ -55,6 +55,20 @@ def kl_losses(log_probs: Tensor, reference: Tensor, estimator: KLEstimator) -> T
     return kl_divergences(log_probs, reference, estimator)
 
 
+def weighted_kl_losses(log_probs: Tensor, old: Tensor, reference: Tensor) -> Tensor:
+    """Return r * k3 with r = e^(log_probs - old), which has a graph too: (targets,) nats.
+
+    The tokens were drawn by the old policy; the weight makes the mean over them an unbiased estimate of
+    KL(policy || reference), after any number of updates, and its gradient the true one, which is not so of k3 alone
+    (DeepSeek-AI 2025, arXiv:2512.02556). Before the first update r is 1, and still changes the gradient.
+    """
+    return _ratios(log_probs, old) * kl_divergences(log_probs, reference, "k3")
+
+
+def _ratios(log_probs: Tensor, old: Tensor) -> Tensor:
+    return (log_probs - old).clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO).exp()
+
+
 @dataclass(frozen=True)
 class ClippedPolicy:
     """The policy loss of each target, and how it came about; all (targets,).
@@ -76,7 +90,7 @@ def clipped_policy(log_probs: Tensor, old: Tensor, advantages: Tensor, *, low: f
     Schulman et al. 2017, arXiv:1707.06347, equation 7, as a loss; low and high apart: Yu et al. 2025,
     arXiv:2503.14476, section 3.1.
     """
-    ratios = (log_probs - old).clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO).exp()
+    ratios = _ratios(log_probs, old)
     free = -ratios * advantages
     held = -ratios.clamp(1 - low, 1 + high) * advantages
     shown = log_probs.detach()

@@ -17,6 +17,7 @@ from core.training.policy_losses import (
     kl_losses,
     token_weights,
     value_losses,
+    weighted_kl_losses,
 )
 
 P = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
@@ -99,6 +100,17 @@ def test_gradients_of_the_estimators_in_the_loss() -> None:
     assert torch.allclose(expected_gradient(P.log(), "k1", kl_divergences), torch.zeros(3, dtype=P.dtype), atol=1e-12)
     # k3's is the gradient of KL(q || p) by the policy's logits: p - q.
     assert torch.allclose(expected_gradient(P.log(), "k3", kl_losses), P - Q, atol=1e-12)
+
+
+def test_the_weighted_divergence_is_the_true_one_with_its_gradient_after_updates_too() -> None:
+    old = torch.tensor([0.2, 0.2, 0.6], dtype=torch.float64).log()  # who drew the tokens
+    logits = P.log().clone().requires_grad_()
+    log_probs = logits.log_softmax(0)
+    found = (old.exp() * weighted_kl_losses(log_probs, old, Q.log())).sum()
+    true = (log_probs.exp() * (log_probs - Q.log())).sum()
+    assert found.item() == pytest.approx(true.item(), abs=1e-12)
+    expected, mine = torch.autograd.grad(true, logits, retain_graph=True), torch.autograd.grad(found, logits)
+    assert torch.allclose(mine[0], expected[0], atol=1e-12)
 
 
 def test_value_loss_is_clipped_about_the_old_values() -> None:
