@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,42 @@ from torch import Tensor, nn
 
 from core.config.adapter import LoRA, QLoRA
 from core.errors import CheckpointError, UsageError
+from core.model.active_adapter import recompute_under_its_adapter
 from core.model.base_record import AdapterRecord, check_base, read_record, write_record
 from core.model.embeddings import embedding_matrices, grow_embeddings
+from core.model.injection import DEFAULT, adapter_of, check_layers, head_of, inject, lora_config, trained_rows
 from core.model.load import load_folder
 from core.model.placing import placed_whole
 from core.model.quantized import computing_in
 from core.model.save import copy_tokenizer, ending_at
-from core.model.targets import adapted_layers, shortest
+from core.model.scalar_head import HEAD_NAMES, HeadName
+from core.model.targets import adapted_layers
 from core.model.verification import undisturbed
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-_NAME = "default"
 _PREFIX = "base_model.model."  # what peft puts before the names of its own model
 _TOKENS = 16
 _TOLERANCE = 1e-4
 """Largest difference of logits at the start with DoRA, as a share of the largest one: it divides and multiplies by the
 norm of each weight column. Without it the start is the base bit for bit."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One adapter of a model, and the heads of one number that are trained and saved with it."""
+
+    name: str = DEFAULT
+    heads: tuple[HeadName, ...] = ()
+
+    def has(self, parameter: str) -> bool:
+        """Tell whether a parameter of the model belongs here, if it is trained at all."""
+        adapter, head = adapter_of(parameter), head_of(parameter)
+        return adapter == self.name if adapter is not None else head is None or head in self.heads
+
+    def is_alone_in(self, parameter: str) -> bool:
+        """Tell whether a parameter is of this adapter or its heads, and not of the model that other adapters share."""
+        return adapter_of(parameter) == self.name or head_of(parameter) in self.heads
 
 
 def attach(model: Any, adapter: LoRA | QLoRA, *, seed: int, added_token_ids: Sequence[int] = ()) -> Any:
@@ -47,91 +66,24 @@ def attach(model: Any, adapter: LoRA | QLoRA, *, seed: int, added_token_ids: Seq
     Raises: UsageError for targets that the model has not, or where the start would not be the base.
     """
     names = adapted_layers(model, adapter.targets)
-    config = _lora_config(model, adapter, names, added_token_ids)
-    before = _logits(model)
+    config = lora_config(model, adapter, names, trained_rows(model, adapter, names, added_token_ids))
+    before = fixed_logits(model)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        _inject(model, config, with_embeddings=adapter.embeddings == "whole")
-    _check_layers(model, names)
-    _check_start(model, before, tolerance=_TOLERANCE if adapter.dora else 0.0)
+        inject(model, config, with_embeddings=adapter.embeddings == "whole")
+    check_layers(model, names)
+    check_start(model, before, dora=adapter.dora)
+    recompute_under_its_adapter(model)
     return model
 
 
-def _lora_config(model: Any, adapter: LoRA | QLoRA, names: list[str], added_token_ids: Sequence[int]) -> Any:
-    from peft import LoraConfig
-    from transformers.pytorch_utils import Conv1D
+def check_start(model: Any, before: Tensor, *, dora: bool) -> None:
+    """Refuse additions that are not nothing at their start; `before` is what `fixed_logits` gave without them.
 
-    rows = None
-    if added_token_ids and adapter.embeddings == "new_tokens":
-        _check_head_for_rows(model)
-        known = {id(module): name for name, module in model.named_modules()}
-        modules = [model.get_input_embeddings(), model.get_output_embeddings()]
-        # Tied: peft trains one copy of the rows in both.
-        rows = {known[id(module)]: list(added_token_ids) for module in modules[: len(embedding_matrices(model))]}
-        if both := rows.keys() & set(names):
-            raise UsageError(
-                f"adapter.targets: {both.pop()} has rows of new tokens to train, and takes no addition besides",
-                hint="Leave it out of adapter.targets, or set adapter.embeddings to whole or frozen.",
-            )
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        init_lora_weights=True if adapter.initialisation == "kaiming_uniform" else "gaussian",
-        target_modules=shortest(names, model),
-        fan_in_fan_out=all(isinstance(model.get_submodule(name), Conv1D) for name in names),
-        use_rslora=adapter.rank_stabilised,
-        use_dora=adapter.dora,
-        trainable_token_indices=rows,
-    )
-
-
-def _check_head_for_rows(model: Any) -> None:
-    if getattr(model.get_output_embeddings(), "bias", None) is not None:
-        raise UsageError(
-            f"the output head of {type(model).__name__} has a bias, which peft leaves out where rows of it are trained",
-            hint="Set adapter.embeddings to whole or frozen for this model.",
-        )
-
-
-def _inject(model: Any, config: Any, *, with_embeddings: bool) -> None:
-    """Put the layers of `config` into the model, and let them alone be trained, the embeddings besides if asked."""
-    from peft import inject_adapter_in_model
-
-    # A layer's additions get the type in which its base computes.
-    with warnings.catch_warnings(), computing_in(model, torch.float32):
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
-        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # peft mends it for each layer
-        inject_adapter_in_model(config, model, adapter_name=_NAME)
-    if not config.use_dora:  # which takes norms in the type of the input
-        # peft would widen the input of an addition to float32, for autocast to narrow it again: a copy, the same bits.
-        for module in model.modules():
-            if hasattr(module, "lora_A") and hasattr(module, "lora_B"):
-                module.cast_input_dtype_enabled = False
-    matrices = embedding_matrices(model) if with_embeddings else []
-    for matrix in matrices:  # in place, so that tied ones stay one; peft's copy of them would part GPT-2's
-        matrix.requires_grad_(True)
-    wrong = [
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad != (_is_of_adapter(name) or any(parameter is matrix for matrix in matrices))
-        or (parameter.requires_grad and parameter.dtype is not torch.float32)
-    ]
-    assert not wrong, f"neither frozen nor trained in float32 as it should be: {wrong[0]}"
-
-
-def _is_of_adapter(name: str) -> bool:
-    return any(part.startswith("lora_") or part == "trainable_tokens_delta" for part in name.split("."))
-
-
-def _check_layers(model: Any, names: Sequence[str]) -> None:
-    found = [name for name, module in model.named_modules() if hasattr(module, "lora_A") and hasattr(module, "lora_B")]
-    assert sorted(found) == sorted(names), f"peft put additions on {len(found)} layers instead of {len(names)}"
-
-
-def _check_start(model: Any, before: Tensor, *, tolerance: float) -> None:
-    difference = (_logits(model) - before).abs().max() / before.abs().max().clamp_min(1e-30)
+    Raises: UsageError.
+    """
+    tolerance = _TOLERANCE if dora else 0.0
+    difference = (fixed_logits(model) - before).abs().max() / before.abs().max().clamp_min(1e-30)
     if not difference <= tolerance:
         raise UsageError(
             f"additions of zero change the logits of {type(model).__name__} by {difference:.1e} of the largest one",
@@ -139,24 +91,27 @@ def _check_start(model: Any, before: Tensor, *, tolerance: float) -> None:
         )
 
 
-def _logits(model: Any) -> Tensor:
+def fixed_logits(model: Any) -> Tensor:
+    """Return the logits of some tokens, in float32, or under autocast where frozen weights are stored narrow."""
     embedding = embedding_matrices(model)[0]
     ids = torch.arange(_TOKENS, device=embedding.device)[None] % len(embedding)
-    with undisturbed(model), torch.no_grad(), computing_in(model, torch.float32):
+    narrow = {p.dtype for p in model.parameters()} & {torch.bfloat16, torch.float16}
+    under = torch.autocast(ids.device.type, next(iter(narrow), None), enabled=bool(narrow))
+    with undisturbed(model), torch.no_grad(), computing_in(model, torch.float32), under:
         logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits
 
 
-def adapter_tensors(model: Any) -> dict[str, Tensor]:
-    """Return the trained tensors of a model with an adapter, under the names of peft's file; they share its memory.
+def adapter_tensors(model: Any, part: Part = Part()) -> dict[str, Tensor]:
+    """Return the trained tensors of one of a model's adapters, under the names of peft's file; they share its memory.
 
     Raises: CheckpointError where one that is trained has no name there: less than what was trained is never written.
     """
     from peft import get_peft_model_state_dict
 
-    trained = {parameter.data_ptr(): name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    named = get_peft_model_state_dict(model, adapter_name=_NAME, save_embedding_layers=False)
-    named |= {name: tensor.data for name, tensor in model.named_parameters() if not _is_of_adapter(name)}
+    trained = {p.data_ptr(): name for name, p in model.named_parameters() if p.requires_grad and part.has(name)}
+    named = get_peft_model_state_dict(model, adapter_name=part.name, save_embedding_layers=False)
+    named |= {name: tensor.data for name, tensor in model.named_parameters() if adapter_of(name) is None}
     found: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in named.items():
         if tensor.data_ptr() in trained:
@@ -170,24 +125,51 @@ def adapter_tensors(model: Any) -> dict[str, Tensor]:
 
 
 def save_adapter(
-    model: Any, destination: Path, *, record: AdapterRecord, tokenizer: Path, stop_token_ids: Sequence[int] = ()
+    model: Any,
+    destination: Path,
+    *,
+    record: AdapterRecord,
+    tokenizer: Path,
+    stop_token_ids: Sequence[int] = (),
+    part: Part = Part(),
 ) -> None:
-    """Write the adapter of `model` in peft's layout, with base.json, the tokenizer and how texts end.
+    """Write an adapter of `model` in peft's layout, with base.json, the tokenizer and how texts end.
 
     The folder appears when it is complete.
     Raises: CheckpointError where a trained tensor would be left out; StorageError where the disk is full or fails.
     """
-    tensors = adapter_tensors(model)
-    config = copy.deepcopy(model.peft_config[_NAME])
-    config.base_model_name_or_path = record.model.get("path")  # by which peft's own tools find the base
-    config.inference_mode = True
     with placed_whole(destination) as folder:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
-        config.save_pretrained(folder)
-        _sort_lists(folder / CONFIG)
-        write_record(folder, record)
+        write_adapter(model, folder, record=record, part=part)
         ending_at(model, stop_token_ids).save_pretrained(folder)
         copy_tokenizer(tokenizer, folder)
+
+
+def write_adapter(model: Any, folder: Path, *, record: AdapterRecord, part: Part = Part()) -> None:
+    """Write an adapter of `model` and base.json into a folder that is there.
+
+    Raises: CheckpointError where a trained tensor would be left out.
+    """
+    tensors = adapter_tensors(model, part)
+    config = copy.deepcopy(model.peft_config[part.name])
+    config.base_model_name_or_path = record.model.get("path")  # by which peft's own tools find the base
+    config.inference_mode = True
+    if part.heads:
+        _make_classifier(config, model, part)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
+    config.save_pretrained(folder)
+    _sort_lists(folder / CONFIG)
+    write_record(folder, record)
+
+
+def _make_classifier(config: Any, model: Any, part: Part) -> None:
+    """Say in peft's settings that heads are saved beside the additions, and nothing of an output head."""
+    config.modules_to_save = list(part.heads)
+    config.task_type = "SEQ_CLS" if part.heads == ("score",) else None
+    if config.trainable_token_indices:
+        head = model.get_output_embeddings()
+        names = {name for name, module in model.named_modules() if module is head}
+        kept = {name: ids for name, ids in config.trainable_token_indices.items() if name not in names}
+        config.trainable_token_indices = kept or None
 
 
 def _sort_lists(path: Path) -> None:
@@ -211,13 +193,13 @@ def load_adapted(
 
     record = read_record(adapter_folder)
     check_base(record, base_folder)
-    tensors, config = _read(adapter_folder)
+    tensors, config = read_adapter(adapter_folder)
     quantization = record.quantization if quantized else None
     model = load_folder(base_folder, quantization=quantization, device=device or torch.device("cpu"))
     grow_embeddings(model, vocabulary_size=record.vocabulary_size, added=len(record.added_tokens))
-    with torch.random.fork_rng(devices=[]), _known_as_usage(adapter_folder):
-        _inject(model, config, with_embeddings=record.embeddings_trained)
-    _fill(model, tensors, adapter_folder)
+    with torch.random.fork_rng(devices=[]), known_as_usage(adapter_folder):
+        inject(model, config, with_embeddings=record.embeddings_trained)
+    fill_adapter(model, tensors, adapter_folder)
     if (adapter_folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(adapter_folder)
     model.requires_grad_(False)
@@ -225,7 +207,7 @@ def load_adapted(
     return model.to(device) if device is not None else model
 
 
-def _read(folder: Path) -> tuple[dict[str, Tensor], Any]:
+def read_adapter(folder: Path) -> tuple[dict[str, Tensor], Any]:
     """Return the tensors and the settings of an adapter's folder."""
     from peft import LoraConfig
 
@@ -236,22 +218,33 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], Any]:
         raise UsageError(f"{folder} holds no adapter that can be read: {error}") from error
     if kind != "LORA":
         raise UsageError(f"{folder / CONFIG}: peft_type is {kind}, expected LORA")
-    with _known_as_usage(folder):
+    with known_as_usage(folder):
         config = LoraConfig.from_pretrained(str(folder))
     config.inference_mode = False  # it would hide from `adapter_tensors` what was trained
+    config.modules_to_save = None  # heads are put on by hand: peft would wrap them
     return tensors, config
 
 
 @contextmanager
-def _known_as_usage(folder: Path) -> Iterator[None]:
+def known_as_usage(folder: Path) -> Iterator[None]:
+    """Run the block in which peft says that the settings in `folder` do not hold, and say so as a UsageError."""
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{folder / CONFIG} does not hold for its base: {error}") from error
 
 
-def _fill(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    wanted = adapter_tensors(model)
+def heads_in(tensors: Mapping[str, Tensor]) -> tuple[HeadName, ...]:
+    """Return the heads of one number that an adapter's file holds."""
+    return tuple(name for name in HEAD_NAMES if f"{_PREFIX}{name}.weight" in tensors)
+
+
+def fill_adapter(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path, part: Part = Part()) -> None:
+    """Put the tensors of an adapter's folder into the model.
+
+    Raises: UsageError where some are missing, unexpected or of another shape.
+    """
+    wanted = adapter_tensors(model, part)
     wrong = [f"{name} is missing" for name in wanted if name not in tensors]
     wrong += [f"{name} is not expected" for name in tensors if name not in wanted]
     wrong += [

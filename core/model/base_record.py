@@ -70,10 +70,14 @@ def write_record(folder: Path, record: AdapterRecord) -> None:
 
 def check_base(record: AdapterRecord, folder: Path) -> None:
     """Refuse a base other than the recorded one. Raises: UsageError with both digests."""
-    found = weights_digest(folder)
-    if found != record.digest:
+    check_digest(record, weights_digest(folder), str(folder))
+
+
+def check_digest(record: AdapterRecord, digest: str, found: str) -> None:
+    """Refuse a base with another digest than the recorded one; `found` names it. Raises: UsageError with both."""
+    if digest != record.digest:
         raise UsageError(
-            f"the adapter belongs to a base with the digest {record.digest[:16]}, {folder} has {found[:16]}",
+            f"the adapter belongs to a base with the digest {record.digest[:16]}, {found} has {digest[:16]}",
             hint="Give the model that the adapter was trained on; another one, or a changed copy, is another base.",
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from core.errors import UsageError
+from core.model.scalar_head import HEAD_NAMES
 
 ALL_LINEAR = "all-linear"
 ATTENTION = "attention"
@@ -21,13 +22,15 @@ def adapted_layers(model: Any, targets: Sequence[str]) -> list[str]:
     Raises: UsageError for a target that names no linear layer, with those that there are; for an output head that
     shares its matrix with the embeddings.
     """
-    linear = linear_layers(model)
+    # A layer that has additions already stands inside what peft put in its place.
+    linear = {name.removesuffix(".base_layer"): module for name, module in linear_layers(model).items()}
     head = model.get_output_embeddings()
+    heads = {id(module) for module in head.modules()}
     chosen: set[str] = set()
     for target in targets:
         match target:
             case "all-linear":
-                found = {name for name, module in linear.items() if module is not head}
+                found = {name for name, module in linear.items() if id(module) not in heads}
             case "attention":
                 found = {name for name in linear if _is_in_attention(model, name)}
             case _:
@@ -38,7 +41,7 @@ def adapted_layers(model: Any, targets: Sequence[str]) -> list[str]:
                 hint=f"There are {', '.join(endings(linear))}; all-linear takes all of them but the output head.",
             )
         chosen |= found
-    if any(linear[name] is head for name in chosen) and head.weight is model.get_input_embeddings().weight:
+    if any(id(linear[name]) in heads for name in chosen) and head.weight is model.get_input_embeddings().weight:
         raise UsageError(
             "adapter.targets: the output head of this model is its embedding matrix, which is no layer of its own",
             hint="Leave the head out, or set adapter.embeddings to whole.",
@@ -47,10 +50,19 @@ def adapted_layers(model: Any, targets: Sequence[str]) -> list[str]:
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the linear layers of a model by name, quantised ones and GPT-2's transposed ones included."""
+    """Return the linear layers of a model by name, quantised ones and GPT-2's transposed ones included.
+
+    Factors of low-rank additions are none of them, nor are heads of one number.
+    """
     from transformers.pytorch_utils import Conv1D
 
-    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and name not in HEAD_NAMES
+        and not any(part.startswith("lora_") for part in name.split("."))
+    }
 
 
 def endings(names: Sequence[str] | dict[str, Any]) -> list[str]:
