@@ -89,24 +89,28 @@ def group_advantages(rewards: Tensor, group: int, *, scale: Literal["group", "no
 
     The reward minus the mean of its group, for `group` divided by the group's standard deviation (unbiased) + eps:
     Shao et al. 2024, arXiv:2402.03300, section 4.1.2. `none` leaves the division out: Liu et al. 2025,
-    arXiv:2503.20783, section 3.2.
+    arXiv:2503.20783, section 3.2. A reward that is NaN counts in no mean, and its response's advantage is 0.
     """
     table = rewards.view(-1, group)
-    centred = table - table.mean(dim=1, keepdim=True)
+    centred = table - table.nanmean(dim=1, keepdim=True)
     if scale == "group":
-        centred = centred / (table.std(dim=1, keepdim=True) + eps)
-    return centred.view(-1)
+        others = (table.isfinite().sum(dim=1, keepdim=True) - 1).clamp(min=1)
+        deviation = (centred.square().nansum(dim=1, keepdim=True) / others).sqrt()
+        centred = centred / (deviation + eps)
+    return centred.nan_to_num(nan=0.0).view(-1)
 
 
 @torch.no_grad()
 def flat_groups(rewards: Tensor, group: int) -> Tensor:
-    """Tell of each group, (groups,) bool, whether its rewards are all equal up to float32 rounding.
+    """Tell of each group, (groups,) bool, whether its rewards are all equal up to float32 rounding, but for NaN.
 
     Such a group says nothing about which response is better: its advantages are 0.
     """
     table = rewards.view(-1, group)
-    spread = table.amax(dim=1) - table.amin(dim=1)
-    return spread <= 1e-6 * table.abs().amax(dim=1).clamp(min=1.0)
+    lowest = table.nan_to_num(nan=math.inf).amin(dim=1)
+    highest = table.nan_to_num(nan=-math.inf).amax(dim=1)
+    largest = torch.maximum(lowest.abs(), highest.abs()).clamp(min=1.0)
+    return highest - lowest <= 1e-6 * largest
 
 
 def adapted_coefficient(coefficient: float, divergence: float, *, target: float, responses: int, horizon: int) -> float:

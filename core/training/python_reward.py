@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -30,7 +29,10 @@ class PythonSource:
     model: None = None
 
     def __call__(self, answered: Sequence[Answered]) -> list[float]:
-        """Return a number for each. Raises: UsageError naming file and function where it fails or gives none."""
+        """Return a number for each, NaN where the function gives that.
+
+        Raises: UsageError naming file and function where it fails or gives anything else.
+        """
         lists = [one.prompt for one in answered], [one.text for one in answered], [one.answer for one in answered]
         try:
             returned = self.function(*lists)
@@ -47,8 +49,8 @@ class PythonSource:
 
     def _number(self, value: object, place: int) -> float:
         value = value.item() if hasattr(value, "item") else value
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise self._wrong(f"returned {_shown(value)} at index {place}, expected a finite number")
+        if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) > sys.float_info.max):
+            raise self._wrong(f"returned {_shown(value)} at index {place}, expected a number")
         return float(value)
 
     def _wrong(self, what: str) -> UsageError:

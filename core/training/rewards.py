@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import signal
 import threading
@@ -57,7 +56,7 @@ class RewardSource(Protocol):
         """A model that stands in memory for this alone; None where there is none, or where it shares another's base."""
 
     def __call__(self, answered: Sequence[Answered]) -> list[float]:
-        """Return a reward for each response. Raises: UsageError, DataError."""
+        """Return a reward for each response, which may be NaN where there is none. Raises: UsageError, DataError."""
 
 
 def reward_sources(
@@ -104,29 +103,6 @@ def reward_sources(
                 assert_never(reward)
 
     return [source(reward) for reward in rewards]
-
-
-def added_rewards(
-    rewards: Sequence[Reward], sources: Sequence[RewardSource], answered: Sequence[Answered]
-) -> list[float]:
-    """Return the reward of each response: what all sources give, added by weight.
-
-    Raises: DataError where one is not finite, or where a source gives another number of them; what a source raises.
-    """
-    totals = [0.0] * len(answered)
-    for reward, source in zip(rewards, sources, strict=True):
-        values = source(answered)
-        if len(values) != len(answered):
-            raise DataError(f"reward {source.name}: expected {len(answered)} numbers, found {len(values)}")
-        for place, value in enumerate(values):
-            if not math.isfinite(value):
-                raise DataError(
-                    f"reward {source.name}: expected a finite number, found {value} for the response "
-                    f"{answered[place].text[:200]!r}",
-                    hint="Nothing can be learned from it: give every response a number.",
-                )
-            totals[place] += reward.weight * value
-    return totals
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,15 @@ def test_flat_groups_are_found_and_have_no_advantage() -> None:
     assert group_advantages(torch.full((4,), 0.7), 4, scale="group").tolist() == [0.0] * 4
 
 
+def test_a_reward_that_is_no_number_counts_nowhere() -> None:
+    nan = math.nan
+    rewards = torch.tensor([1.0, nan, 3.0, 2.0, nan, nan, nan, nan, nan, nan, nan, 5.0])
+    found = group_advantages(rewards, 4, scale="group", eps=0.0)[:4]
+    assert near(found, [-1.0, 0.0, 1.0, 0.0])
+    assert near(group_advantages(rewards, 4, scale="none"), [-1.0, 0.0, 1.0, *[0.0] * 9])
+    assert flat_groups(rewards, 4).tolist() == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("divergence", "expected"), [(12.0, 0.201024), (3.0, 0.198976), (6.0, 0.2), (6.6, 0.200512), (-100.0, 0.198976)]
 )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from core.config.rewards import Pattern, Reward
 from core.errors import DataError, UsageError
 from core.model.responses import Response
 from core.run.directory import Home
-from core.training.rewards import Answered, PatternSource, RewardSource, added_rewards, reward_sources
+from core.training.rewards import Answered, PatternSource, RewardSource, reward_sources
 
 GSM8K = "He sold 16 - 3 = <<16-3=13>>13 eggs.\n#### 13"
 
@@ -81,32 +79,3 @@ def test_a_pattern_that_takes_exponential_time_ends_with_an_error() -> None:
 def test_code_tests_wait_for_a_sandbox() -> None:
     with pytest.raises(UsageError, match="needs a sandbox"):
         sources_of({"kind": "code_tests"})
-
-
-def test_several_are_added_by_weight() -> None:
-    rewards = {"kind": "exact", "weight": 2.0}, {"kind": "regex", "pattern": "^So", "weight": -0.5}
-    totals = added_rewards(rewards_of(*rewards), sources_of(*rewards), answered("So 13", "13", "So 12", answer="13"))
-    assert totals == [1.5, 2.0, -0.5]
-
-
-@dataclass(frozen=True)
-class Given:
-    values: list[float]
-    name: str = "given"
-    digest: str = ""
-    model: None = None
-
-    def __call__(self, answered: Sequence[Answered]) -> list[float]:
-        return self.values
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ([1.0, float("nan")], "reward given: expected a finite number, found nan for the response 'b'"),
-        ([1.0], "reward given: expected 2 numbers, found 1"),
-    ],
-)
-def test_a_source_that_gives_no_numbers_is_named(values: list[float], words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        added_rewards(rewards_of({"kind": "exact"}), [Given(values)], answered("a", "b"))
