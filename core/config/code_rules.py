@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from core.config.partial import Partial
+from core.config.partial import ROWS, Partial
 from core.config.yaml_text import shown
 from core.errors import Problem
 
@@ -35,14 +35,14 @@ def _control_tokens(draft: Partial) -> Iterator[Problem]:
     special = draft.list_at("data.tokenizer.special_tokens")
     missing = [token for token in seen if token not in special and token != _END_OF_TEXT]
     if trained and missing:
-        what = "data.template code" if draft.at("data.kind") == "instructions" else "data.fill_in_the_middle"
+        what = "data.template code" if draft.at("data.kind") in ROWS else "data.fill_in_the_middle"
         message = f"must hold the tokens that {what} sets; missing: {', '.join(map(shown, missing))}"
         yield Problem("data.tokenizer.special_tokens", message, found=shown(special))
 
 
 def _names(draft: Partial) -> Mapping[str, str]:
     """Return the fields of the control tokens that this draft sets, each with its default."""
-    if draft.at("data.kind") == "instructions" and draft.at("data.template") == "code":
+    if draft.at("data.kind") in ROWS and draft.at("data.template") == "code":
         marked = _COMMENTS if draft.at("data.code_tokens.mark_comments") is True else {}
         return {f"data.code_tokens.{name}": token for name, token in {**_CODE, **marked}.items()}
     if draft.at("data.kind") == "text" and draft.number("data.fill_in_the_middle.rate", 0.0):

@@ -68,6 +68,15 @@ def place_of(path: str) -> Place:
     return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 7 else part for part in path.split("."))
 
 
+def stage_place(values: Mapping[str, Value], place: Place) -> Place:
+    """Return the place in a pipeline whose first step may be the name of a stage; any other place as it is."""
+    stages = values.get("pipeline") if values.get("phase") == "pipeline" else None
+    for index, stage in enumerate(stages if isinstance(stages, list) else []):
+        if isinstance(stage, dict) and stage.get("name") == place[0]:
+            return "pipeline", index, *place[1:]
+    return place
+
+
 def set_value(draft: Draft, place: Place, value: Value | Unset) -> Draft:
     """Return the draft with another value at `place`, which may lie in a section that is not there yet.
 
@@ -163,8 +172,9 @@ def _shared(old: type[Section] | None, new: type[Section] | None) -> set[str] | 
 def override(draft: Draft, texts: Sequence[str]) -> tuple[Draft, list[Problem]]:
     """Return the draft with `section.field=VALUE` applied, and what is wrong with those that cannot be applied.
 
-    VALUE is YAML 1.2. Discriminators are set first, so that the order of the texts does not matter to a switch; what
-    the preset gave to a field that the new member lacks goes away with the old member.
+    In a pipeline `stage.section.field=VALUE` reaches the stage of that name. VALUE is YAML 1.2. Discriminators are set
+    first, so that the order of the texts does not matter to a switch; what the preset gave to a field that the new
+    member lacks goes away with the old member.
     """
     problems: list[Problem] = []
     parsed: list[tuple[str, Place, Value]] = []
@@ -179,7 +189,7 @@ def override(draft: Draft, texts: Sequence[str]) -> tuple[Draft, list[Problem]]:
             words = "; ".join(problem.message for problem in error.problems)
             problems.append(Problem(path_text(place_of(path)), f"the value {words}", file=f"--set {_short(text)}"))
             continue
-        parsed.append((_short(text), place_of(path), value))
+        parsed.append((_short(text), stage_place(draft.values, place_of(path)), value))
     for text, place, value in sorted(parsed, key=lambda item: _order(item[1])):
         draft = replace(draft, overrides={**draft.overrides, place: text})
         try:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from core.config.yaml_text import Value
 
+ROWS = ("instructions", "preferences", "prompts")
+"""Kinds of data whose records are rows."""
+
 
 class Partial:
     """Reads single values of a draft that may lack anything and hold anything."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.drafts import Draft, path_text, set_value
-from core.config.phases import run_config
+from core.config.phases import Config, run_config
 from core.config.preset_chain import preset_chain
-from core.config.phases import Config
 from core.config.presets import draft_of
 from core.config.yaml_text import Place, Value, shown
 from core.errors import ConfigurationError, Problem, UsageError
@@ -20,8 +19,11 @@ from core.errors import ConfigurationError, Problem, UsageError
 _FILES = {
     "path": "path", "code": "path", "files": "path", "json": "path", "parquet": "path", "gguf": "path",
     "functions": "path", "language": "model", "ngram_perplexity": "model", "contamination": "references",
+    "python": "path",
 }  # fmt: skip
-_FILES_OR_NAMES = {"pretrained": "path", "load": "path", "hub": "name", "perplexity": "model"}
+_FILES_OR_NAMES = {
+    "pretrained": "path", "load": "path", "hub": "name", "perplexity": "model", "classifier": "path",
+}  # fmt: skip
 _RUNS = {"run": "run"}
 _PRESETS = {"preset": "preset"}
 _KNOWN_NAMES = frozenset({"smollm2"})
@@ -53,9 +55,14 @@ def placed(config: Config, folder: Path, *, runs: Path | None = None) -> Config:
 
 
 def find_paths(draft: Draft, folder: Path, *, runs: Path | None = None) -> Found:
-    """Return what each path and each name of a run in a valid draft means, as `placed`, without raising."""
+    """Return what each path and each name of a run in a valid draft means, as `placed`, without raising.
+
+    A name of a stage of this pipeline is none of a run, also where there is a run of that name.
+    """
     found = Found({}, {})
     for place, kind, text in _paths(draft.values, ()):
+        if kind in _RUNS and text in stage_names(draft.values):
+            continue
         path = folder / Path(text).expanduser()
         if kind in _RUNS:
             if runs is not None:
@@ -70,15 +77,23 @@ def find_paths(draft: Draft, folder: Path, *, runs: Path | None = None) -> Found
     return found
 
 
+def stage_names(values: Mapping[str, Value]) -> list[str]:
+    """Return the names of the stages of a pipeline, in order; none of another preset."""
+    stages = values.get("pipeline") if values.get("phase") == "pipeline" else None
+    names = [stage.get("name") for stage in stages or [] if isinstance(stage, dict)] if isinstance(stages, list) else []
+    return [name for name in names if isinstance(name, str)]
+
+
 def _find_run(place: Place, text: str, path: Path, runs: Path, found: Found) -> None:
     """Look a run up as `core.run.runs.find_run` does; a model is found by a name only."""
+    is_data = place[2 if place[0] == "pipeline" else 0] == "data"
     if os.sep in text:
         if path.absolute().parent == runs.absolute() and path.is_dir():
             found.texts[place] = path.name
-        elif place[0] == "data" and path.is_dir():
+        elif is_data and path.is_dir():
             found.texts[place] = str(path.absolute())
         else:
-            message = f"there is no run {shown(text)}" if place[0] == "data" else f"must be the name of a run in {runs}"
+            message = f"there is no run {shown(text)}" if is_data else f"must be the name of a run in {runs}"
             found.problems[place] = Problem(path_text(place), message, found=shown(text))
         return
     names = [entry.name for entry in runs.iterdir() if entry.is_dir()] if runs.is_dir() else []

@@ -31,8 +31,10 @@ def preset_chain(name: str, presets: Path) -> list[Path]:
         files.append(_file(needed, presets))
         values = load_preset(files[-1]).values
         model = values.get("model")
-        if not isinstance(model, dict):
-            raise UsageError(f"the preset {needed} trains no model", hint="Name one of phase pretrain or sft.")
+        if not isinstance(model, dict) or values.get("phase") == "reward":
+            what = "a reward model, which writes no text" if isinstance(model, dict) else "no model"
+            hint = "Name one of phase pretrain, sft, dpo, ppo or grpo."
+            raise UsageError(f"the preset {needed} trains {what}", hint=hint)
         needed = model.get("preset") if model.get("kind") == "preset" else None
     return files
 

@@ -16,6 +16,8 @@ wrong type or outside its bounds (pydantic says that), and yields a problem at t
                   (core/config/code_rules.py)
     syntax        classes of source code and their weights (core/config/syntax_rules.py)
     prepared      pack is about instructions, attend_across_documents about text
+    alignment     what reward models, DPO, PPO and GRPO need (core/config/alignment_rules.py)
+    pipeline      names of stages and what they refer to (core/config/pipeline_rules.py); each stage holds by itself
     sampling      temperature is 0 or at least 0.01
     precision     flash_attention_2 has no fp32
 """
@@ -29,7 +31,7 @@ from core.config.adapter_rules import ADAPTER_RULES
 from core.config.alignment_rules import ALIGNMENT_RULES
 from core.config.code_rules import CODE_RULES
 from core.config.data_rules import DATA_RULES
-from core.config.partial import Partial
+from core.config.partial import ROWS, Partial
 from core.config.pipeline_rules import pipeline_problems
 from core.config.syntax_rules import SYNTAX_RULES, WEIGHT_RULES
 from core.config.yaml_text import Value, shown
@@ -38,6 +40,8 @@ from core.errors import Problem
 Rule = Callable[[Partial], Iterator[Problem]]
 _END_OF_TEXT = "<|endoftext|>"
 _LOWEST_TEMPERATURE = 0.01
+_WRITING = ("pretrain", "sft", "dpo")
+"""Phases with a section `sampling`."""
 
 
 def cross_field_problems(values: Mapping[str, Value]) -> Iterator[Problem]:
@@ -47,8 +51,7 @@ def cross_field_problems(values: Mapping[str, Value]) -> Iterator[Problem]:
     if phase == "pipeline":
         yield from pipeline_problems(partial, cross_field_problems)
         return
-    rules = {"prepare": _PREPARE, "pretrain": _LIKELIHOOD, "sft": _LIKELIHOOD}.get(str(phase), _ALIGNMENT)
-    for rule in rules:
+    for rule in _RULES.get(str(phase), _TRAINING):
         yield from rule(partial)
 
 
@@ -149,7 +152,7 @@ def _lengths(draft: Partial) -> Iterator[Problem]:
 
 def _evaluation(draft: Partial) -> Iterator[Problem]:
     every = draft.whole("cadence.evaluate_steps")
-    has_sources = draft.at("data.kind") in ("text", "instructions")
+    has_sources = draft.at("data.kind") in ("text", *ROWS)
     if every and has_sources and draft.number("data.held_out_fraction", 0.01) == 0:
         message = "needs a held-out split, but data.held_out_fraction is 0; raise that, or set this to 0"
         yield Problem("cadence.evaluate_steps", message, found=shown(every))
@@ -158,7 +161,7 @@ def _evaluation(draft: Partial) -> Iterator[Problem]:
         yield Problem("cadence.evaluate_first", message, found="true")
     every = draft.whole("cadence.sample_steps")
     prompts = draft.at("sampling.prompts", [])
-    if every and isinstance(prompts, list) and not prompts:
+    if every and draft.at("phase") in _WRITING and isinstance(prompts, list) and not prompts:
         message = "needs sampling.prompts, which is empty; add one, or set this to 0"
         yield Problem("cadence.sample_steps", message, found=shown(every))
 
@@ -182,8 +185,8 @@ def _tokenizer_to_prepare(draft: Partial) -> Iterator[Problem]:
 
 def _tokenizer_kind(draft: Partial) -> Value:
     kind = draft.at("data.kind")
-    default = "model" if kind == "instructions" and draft.at("data.tokenizer", "absent") == "absent" else None
-    return draft.at("data.tokenizer.kind", default) if kind in ("text", "instructions") else None
+    default = "model" if kind in ROWS and draft.at("data.tokenizer", "absent") == "absent" else None
+    return draft.at("data.tokenizer.kind", default) if kind in ("text", *ROWS) else None
 
 
 def _tokenizer_found(draft: Partial) -> str:
@@ -211,10 +214,13 @@ def _vocabulary(draft: Partial) -> Iterator[Problem]:
 def _prepared(draft: Partial) -> Iterator[Problem]:
     if draft.at("data.kind") != "run":
         return
-    if draft.at("phase") == "pretrain" and draft.at("data.pack") is False:
-        yield Problem("data.pack", "is about instructions; leave it out in pretrain", found="false")
-    if draft.at("phase") == "sft" and draft.at("data.attend_across_documents") is True:
-        yield Problem("data.attend_across_documents", "is about text; leave it out in sft", found="true")
+    phase = str(draft.at("phase"))
+    if phase not in _RULES:
+        return
+    if phase != "sft" and draft.at("data.pack") is False:
+        yield Problem("data.pack", f"is about instructions; leave it out in {phase}", found="false")
+    if phase != "pretrain" and draft.at("data.attend_across_documents") is True:
+        yield Problem("data.attend_across_documents", f"is about text; leave it out in {phase}", found="true")
 
 
 def _temperature(draft: Partial) -> Iterator[Problem]:
@@ -232,8 +238,15 @@ def _precision(draft: Partial) -> Iterator[Problem]:
 
 _PREPARE: Sequence[Rule] = (_tokenizer_to_prepare, _vocabulary, *DATA_RULES, *CODE_RULES, *SYNTAX_RULES)
 _TRAINING: Sequence[Rule] = (
-    _heads, _architecture, _tokenizer_of_model, _vocabulary, *DATA_RULES, *CODE_RULES, _prepared, _length_of_run,
-    _warmup, _batch, _lengths, _evaluation, _temperature, _precision, *ADAPTER_RULES,
+    _vocabulary, *DATA_RULES, *CODE_RULES, _prepared, _length_of_run, _warmup, _batch, _evaluation, _temperature,
+    _precision,
 )  # fmt: skip
-_LIKELIHOOD: Sequence[Rule] = (*_TRAINING, *SYNTAX_RULES, *WEIGHT_RULES)
-_ALIGNMENT: Sequence[Rule] = (*_TRAINING, *ALIGNMENT_RULES)
+_LIKELIHOOD: Sequence[Rule] = (
+    _heads, _architecture, _tokenizer_of_model, _lengths, *_TRAINING, *ADAPTER_RULES, *SYNTAX_RULES, *WEIGHT_RULES,
+)  # fmt: skip
+_ALIGNMENT: Sequence[Rule] = (*_TRAINING, *ADAPTER_RULES, *ALIGNMENT_RULES)
+_RULES: Mapping[str, Sequence[Rule]] = {
+    "prepare": _PREPARE,
+    **dict.fromkeys(("pretrain", "sft"), _LIKELIHOOD),
+    **dict.fromkeys(("reward", "dpo", "ppo", "grpo"), _ALIGNMENT),
+}

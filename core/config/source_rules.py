@@ -1,6 +1,6 @@
 """Rules over the fields of one source; see core/config/rules.py.
 
-text_template  can be read; makes documents, not instructions; stands for columns.text
+text_template  can be read; makes documents, not rows; stands for columns.text
 record         goes with format xml, and format xml needs it
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from core.config.partial import Partial
+from core.config.partial import ROWS, Partial
 from core.config.text_template import TemplateError, parsed
 from core.config.yaml_text import Value, shown
 from core.errors import Problem
@@ -19,16 +19,16 @@ def source_problems(draft: Partial) -> Iterator[Problem]:
     for index, source in enumerate(draft.list_at("data.sources")):
         if isinstance(source, dict):
             place = f"data.sources.{index}"
-            yield from _template(place, source, is_instructions=draft.at("data.kind") == "instructions")
+            yield from _template(place, source, kind=draft.at("data.kind"))
             yield from _record(place, source)
 
 
-def _template(place: str, source: Mapping[str, Value], *, is_instructions: bool) -> Iterator[Problem]:
+def _template(place: str, source: Mapping[str, Value], *, kind: Value) -> Iterator[Problem]:
     template = source.get("text_template")
     if not isinstance(template, str) or not template:
         return
-    if is_instructions:
-        message = "makes the text of documents; name the columns of instructions in the source's columns"
+    if kind in ROWS:
+        message = f"makes the text of documents; name the columns of {kind} in the source's columns"
         yield Problem(f"{place}.text_template", message, found=shown(template))
         return
     columns = source.get("columns")

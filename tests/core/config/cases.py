@@ -48,6 +48,13 @@ TOKENIZERS: dict[str, dict[str, Value]] = {
     "load": {"kind": "load", "path": "gpt2"},
     "model": {"kind": "model"},
 }
+REWARDS: tuple[dict[str, Value], ...] = (
+    {"kind": "run", "run": "judge"},
+    {"kind": "classifier", "path": "owner/name"},
+    {"kind": "python", "path": "rewards.py"},
+    {"kind": "exact"},
+    {"kind": "regex", "pattern": "[0-9]+"},
+)
 ADAPTERS: tuple[dict[str, Value], ...] = ({"kind": "full"}, {"kind": "lora"}, {"kind": "qlora"})
 SCHEDULES = ("constant", "linear", "cosine", "warmup_stable_decay")
 BATCH: dict[str, Value] = {"size": 8, "micro_size": 4, "sequence_length": 64}
@@ -78,7 +85,71 @@ def training(phase: str, data: dict[str, Any], model: str = "scratch", schedule:
     }
 
 
+def preference_data(source: str = "json") -> dict[str, Any]:
+    return {"kind": "preferences", "sources": [copy.deepcopy(SOURCES[source])], "max_tokens": 64}
+
+
+def prompt_data(source: str = "json") -> dict[str, Any]:
+    return {"kind": "prompts", "sources": [copy.deepcopy(SOURCES[source])], "max_tokens": 32}
+
+
+def alignment(phase: str, data: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
+    """A preset of phase reward, dpo, ppo or grpo, with every section that it may have."""
+    has_rollouts = phase in ("ppo", "grpo")
+    values = training(phase, data or (prompt_data() if has_rollouts else preference_data()), "gguf")
+    del values["loss"]
+    if phase != "dpo":
+        del values["sampling"]
+    if has_rollouts:
+        values["rewards"] = [dict(reward) for reward in REWARDS]
+        values["rollout"] = {"responses": 16, "max_new_tokens": 32}
+    return {**values, phase: {}, **sections}
+
+
+def prepare(data: dict[str, Any]) -> dict[str, Any]:
+    return {"phase": "prepare", "about": {"title": "A case"}, "data": data}
+
+
+def pipeline(*stages: dict[str, Any]) -> dict[str, Any]:
+    """A pipeline of presets, named a, b, c."""
+    named = [{**copy.deepcopy(stage), "name": "abcdefghij"[index]} for index, stage in enumerate(stages)]
+    return {"phase": "pipeline", "about": {"title": "A case"}, "pipeline": named}
+
+
 def valid_cases() -> Iterator[dict[str, Any]]:
+    yield from _likelihood_cases()
+    yield from _alignment_cases()
+    yield _whole_path()
+
+
+def _alignment_cases() -> Iterator[dict[str, Any]]:
+    loaded = {"tokenizer": dict(TOKENIZERS["load"])}
+    damaged = {**preference_data("functions"), "damage": {"rule": "cut"}, "code_tokens": {}, "mix": {}}
+    yield prepare({**damaged, **loaded, "template": "code"})
+    yield prepare({**prompt_data("parquet"), **loaded, "filters": [{"kind": "exact_duplicates", "on": "prompt"}]})
+    for phase in ("reward", "dpo", "ppo", "grpo"):
+        for adapter in ADAPTERS:
+            yield alignment(phase, adapter=dict(adapter))
+        yield alignment(phase, {"kind": "run", "run": "prepared-1"}, model=dict(MODELS["run"]))
+    yield alignment("reward", {**preference_data(), "damage": {}, "accept": ["dropped_answers"]})
+    for loss in ("sigmoid", "ipo", "hinge", "orpo", "kto"):
+        yield alignment("dpo", dpo={"loss": loss})
+
+
+def _whole_path() -> dict[str, Any]:
+    """A stage of each phase, each with what an earlier one made."""
+    scratch = training("pretrain", {"kind": "run", "run": "a"})
+    tuned = training("sft", instruction_data(tokenizer="model"), "run")
+    tuned["model"]["run"] = "b"
+    model = {"kind": "run", "run": "c"}
+    scored = [{"kind": "run", "run": "d"}]
+    return pipeline(
+        prepare(text_data()), scratch, tuned, alignment("reward", model=model), alignment("dpo", model=model),
+        alignment("ppo", model=model, rewards=scored), alignment("grpo", model=model, rewards=scored),
+    )  # fmt: skip
+
+
+def _likelihood_cases() -> Iterator[dict[str, Any]]:
     for source in (kind for kind in SOURCES if kind != "functions"):
         yield {"phase": "prepare", "about": {"title": "A case"}, "data": text_data(source)}
         yield training("pretrain", text_data(source))
@@ -125,7 +196,8 @@ def all_fields() -> list[tuple[dict[str, Any], Place]]:
     seen: dict[tuple[Place, type[Section]], tuple[dict[str, Any], Place]] = {}
     for values in valid_cases():
         for place, section, _ in fields_in(values, root_shape()):
-            seen.setdefault((place, section), (values, place))
+            inside = place[2:] if place[0] == "pipeline" else place  # a section of a stage is that of its preset
+            seen.setdefault((inside, section), (values, place))
     return list(seen.values())
 
 

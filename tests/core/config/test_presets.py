@@ -140,11 +140,12 @@ steps: 4
 
 def test_a_misspelt_phase_does_not_hide_the_rest() -> None:
     found = wrong("phase: pretrian\nabout: {title: 3}\nmodel: {kind: gguf, path: 5}\n")
-    assert 'phase: must be one of prepare, pretrain, sft (found "pretrian"); did you mean pretrain?' in found[0]
+    phases = "prepare, pretrain, sft, reward, dpo, ppo, grpo, pipeline"
+    assert f'phase: must be one of {phases} (found "pretrian"); did you mean pretrain?' in found[0]
     assert any("about.title" in line for line in found)
     assert any("model.path" in line for line in found)
     assert any("schedule: is missing" in line for line in found)
-    assert "phase: is missing; it must be one of prepare, pretrain, sft" in wrong("about: {title: x}")[0]
+    assert "phase: is missing; it must be one of prepare, pretrain, sft, reward" in wrong("about: {title: x}")[0]
 
 
 @pytest.mark.parametrize(
