@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from core.config.alignment import GroupRelative, Rollout
-from core.model.batch import PackedBatch
 from core.model.log_probs import target_log_probs
 from core.model.reading import Reading
+from core.training.advantages import flat_groups, group_advantages, moments
 from core.training.objectives import Terms
 from core.training.policy_losses import clipped_policy, token_weights, weighted_kl_losses
-
-
-class Responses(Protocol):
-    """Responses laid end to end, each with its prompt; the tensors are (targets,), one number a token of a response."""
-
-    @property
-    def packed(self) -> PackedBatch:
-        """Prompts with responses; the tokens of the responses are the targets."""
-
-    @property
-    def lengths(self) -> Sequence[int]:
-        """How many tokens each response has."""
-
-    @property
-    def old(self) -> Tensor:
-        """Log-probabilities under the policy that wrote the responses, in nats."""
-
-    @property
-    def reference(self) -> Tensor | None:
-        """Log-probabilities under the reference; None where there is none."""
-
-    @property
-    def advantages(self) -> Tensor:
-        """The advantage of each token: that of its response."""
+from core.training.rollout import Lessons, ResponseBatch, RolledOut
 
 
 @dataclass(frozen=True)
@@ -58,11 +35,11 @@ class GroupPolicy:
         """1, and the KL coefficient where there is one."""
         return (1.0, self.grpo.kl_coefficient) if self.grpo.kl_coefficient else (1.0,)
 
-    def count(self, batch: Responses) -> tuple[float, ...]:
+    def count(self, batch: ResponseBatch) -> tuple[float, ...]:
         """Return by what each term is divided: the number of responses, or of their tokens."""
         return (self._averaging(batch)[1],) * len(self.weights)
 
-    def __call__(self, model: Any, batch: Responses) -> Terms:
+    def __call__(self, model: Any, batch: ResponseBatch) -> Terms:
         """Return the sum of each term over the responses, and what a monitor shows."""
         found = target_log_probs(
             model, self.reading, batch.packed, temperature=self.rollout.temperature, entropy="shown"
@@ -85,5 +62,37 @@ class GroupPolicy:
         }
         return Terms(tuple(sums), metrics)
 
-    def _averaging(self, batch: Responses) -> tuple[Tensor, float]:
+    def _averaging(self, batch: ResponseBatch) -> tuple[Tensor, float]:
         return token_weights(batch.lengths, self.grpo.loss, longest=self.rollout.max_new_tokens)
+
+
+def group_lessons(rolled: RolledOut, grpo: GroupRelative) -> Lessons:
+    """Return what a rollout teaches: each token has the advantage of its response within its group.
+
+    A response without a reward teaches nothing, nor does a group whose rewards are all equal where `drop_flat_groups`
+    says so. Where nothing is left, `taught` is empty: there is no update.
+    """
+    rewards = torch.tensor(rewards_with_ends(rolled, grpo.no_end_reward))
+    advantages = group_advantages(rewards, grpo.group, scale=grpo.scale)
+    flat = flat_groups(rewards, grpo.group)
+    is_taught = rewards.isfinite()
+    if grpo.drop_flat_groups:
+        is_taught &= ~flat.repeat_interleave(grpo.group)
+    metrics = {"train/flat_groups": float(flat.float().mean())}
+    if is_taught.any():
+        mean, variance = moments(advantages, is_taught)
+        metrics |= {"train/advantage_mean": float(mean), "train/advantage_std": float(variance.sqrt())}
+    return Lessons(
+        advantages=advantages.repeat_interleave(torch.tensor(rolled.lengths)),
+        returns=None,
+        taught=is_taught.nonzero()[:, 0].tolist(),
+        metrics=metrics,
+    )
+
+
+def rewards_with_ends(rolled: RolledOut, no_end_reward: float | None) -> list[float]:
+    """Return the rewards of a rollout; a response that was cut has `no_end_reward` where that is given."""
+    if no_end_reward is None:
+        return list(rolled.rewards)
+    pairs = zip(rolled.answered, rolled.rewards, strict=True)
+    return [reward if one.response.ended else no_end_reward for one, reward in pairs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.config.alignment import GroupRelative, Rollout
-from core.model.batch import IGNORED, PackedBatch, packed
+from core.model.batch import IGNORED, packed
 from core.model.log_probs import target_log_probs
 from core.model.reading import Reading
+from core.model.responses import Response
 from core.training.advantages import group_advantages
-from core.training.group_policy import GroupPolicy
+from core.training.group_policy import GroupPolicy, group_lessons
+from core.training.rewards import Answered
+from core.training.rollout import Prompt, ResponseBatch, RolledOut
 
 LONGEST = 9
 READING = Reading("dense", "matrix", chunk=5)
@@ -39,15 +42,6 @@ def tiny_model(seed: int) -> LlamaForCausalLM:
 
 
 @dataclass(frozen=True)
-class Rolled:
-    packed: PackedBatch
-    lengths: tuple[int, ...]
-    old: Tensor
-    reference: Tensor | None
-    advantages: Tensor
-
-
-@dataclass(frozen=True)
 class Case:
     """Two groups of four: token ids, what they are worth, and three models: in training, older, and the reference."""
 
@@ -58,14 +52,15 @@ class Case:
     old: Any
     reference: Any
 
-    def rolled(self, numbers: Sequence[int], advantages: Tensor) -> Rolled:
+    def rolled(self, numbers: Sequence[int], advantages: Tensor) -> ResponseBatch:
         documents = [self.prompts[n] + self.completions[n] for n in numbers]
         targets = [[IGNORED] * (len(self.prompts[n]) - 1) + self.completions[n] + [IGNORED] for n in numbers]
         batch, lengths = packed(documents, targets), tuple(len(self.completions[n]) for n in numbers)
         with torch.no_grad():
             old, reference = (target_log_probs(m, READING, batch).values for m in (self.old, self.reference))
         each = torch.tensor(lengths)
-        return Rolled(batch, lengths, old, reference, advantages[list(numbers)].repeat_interleave(each))
+        shared = advantages[list(numbers)].repeat_interleave(each)
+        return ResponseBatch(batch, lengths, old, shared, reference)
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +121,47 @@ def test_before_the_first_update_the_ratio_is_one_and_the_loss_is_minus_the_mean
     apart = [fresh.rolled([number], advantages) for number in range(8)]
     batch = fresh.rolled(range(8), advantages)
     old = torch.cat([one.old for one in apart])
-    terms = objective(fresh.policy, Rolled(batch.packed, batch.lengths, old, old, batch.advantages))
+    terms = objective(fresh.policy, replace(batch, old=old, reference=old))
     assert terms.sums[0].item() == pytest.approx(-float(advantages.sum()), abs=1e-4)
     assert terms.sums[1].item() == pytest.approx(0.0, abs=1e-4)
     assert float(terms.metrics["train/clip_fraction"][0]) == 0.0
     assert float(terms.metrics["train/ratio_kl"][0]) == pytest.approx(0.0, abs=1e-6)
+
+
+def rolled_out(rewards: Sequence[float], lengths: Sequence[int], ended: Sequence[bool]) -> RolledOut:
+    responses = [Response((1,), (5,) * length, end) for length, end in zip(lengths, ended, strict=True)]
+    answered = tuple(Answered((1,), response, "", "", None) for response in responses)
+    prompts = tuple(Prompt(number, (1,), ()) for number in range(len(responses)))
+    zeros = torch.zeros(sum(lengths))
+    return RolledOut(0, prompts, answered, tuple(rewards), zeros, None, None, 1.0, 1.0)
+
+
+def test_tokens_have_the_advantage_of_their_response_and_flat_groups_are_left_out() -> None:
+    nan = float("nan")
+    rolled = rolled_out([1.0, 0.0, 0.3, 0.3, nan, 2.0, 4.0, nan], [2, 1, 1, 3, 1, 1, 1, 1], [True] * 8)
+    found = group_lessons(rolled, GroupRelative(group=2, scale="none"))
+    assert found.taught == [0, 1]  # of the last two groups one reward is left, which is equal to itself
+    assert found.advantages.tolist() == [0.5, 0.5, -0.5, *[0.0] * 8]
+    assert found.metrics == {
+        "train/flat_groups": 0.75, "train/advantage_mean": 0.0, "train/advantage_std": pytest.approx(0.5**0.5)
+    }  # fmt: skip
+    kept = group_lessons(rolled, GroupRelative(group=2, scale="none", drop_flat_groups=False))
+    assert kept.taught == [0, 1, 2, 3, 5, 6]
+
+
+def test_only_flat_groups_teach_nothing_and_divide_by_nothing() -> None:
+    found = group_lessons(rolled_out([1.0] * 4, [1, 2, 3, 4], [True] * 4), GroupRelative(group=2))
+    assert found.taught == []
+    assert found.advantages.tolist() == [0.0] * 10
+    assert found.metrics == {"train/flat_groups": 1.0}
+
+
+def test_a_response_that_was_cut_has_its_own_reward_or_the_one_that_is_given() -> None:
+    rolled = rolled_out([1.0, 0.0], [1, 1], [True, False])
+    settings = GroupRelative(group=2, scale="none")
+    assert group_lessons(rolled, settings).advantages.tolist() == [0.5, -0.5]
+    found = group_lessons(rolled, settings.model_copy(update={"no_end_reward": -3.0}))
+    assert found.advantages.tolist() == [2.0, -2.0]
 
 
 # TRL's names of the same: sequence is grpo, token is dapo (over the whole step) and bnpo (in one batch).
