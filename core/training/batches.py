@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, overload
 
@@ -47,6 +47,9 @@ class Rows(Protocol[R_co]):
 
     def __getitem__(self, index: int) -> R_co:
         """Return one sequence."""
+
+
+Complete = Callable[[list[B]], list[B]]
 
 
 class Pack(Protocol[R_contra, B_co]):
@@ -215,21 +218,31 @@ class Batches(Generic[B]):
     """The micro-batches of one step after another, in a new order each epoch, without end.
 
     A step may begin in one epoch and end in the next, so that each has the same number of sequences. `pack` is how rows
-    become a micro-batch: end to end unless it is given.
+    become a micro-batch: end to end unless it is given. `complete` is told all micro-batches of a step, and returns
+    them with what each must know of the others.
     """
 
     @overload
     def __init__(self: Batches[PackedBatch], rows: Rows[Row], deal: Deal, *, cursor: Cursor | None = None) -> None: ...
 
     @overload
-    def __init__(self, rows: Rows[R], deal: Deal, *, pack: Pack[R, B], cursor: Cursor | None = None) -> None: ...
+    def __init__(
+        self, rows: Rows[R], deal: Deal, *, pack: Pack[R, B], complete: Complete[B] = ..., cursor: Cursor | None = None
+    ) -> None: ...
 
     def __init__(
-        self, rows: Rows[Any], deal: Deal, *, pack: Pack[Any, Any] = pack_rows, cursor: Cursor | None = None
+        self,
+        rows: Rows[Any],
+        deal: Deal,
+        *,
+        pack: Pack[Any, Any] = pack_rows,
+        complete: Complete[Any] = list,
+        cursor: Cursor | None = None,
     ) -> None:
         self._rows = rows
         self._deal = deal
         self._pack = pack
+        self._complete = complete
         self.cursor = cursor or Cursor()
         self._order_epoch = -1
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
@@ -239,10 +252,12 @@ class Batches(Generic[B]):
         numbers = [self._take() for _ in range(self._deal.size)]
         size = self._deal.micro_size
         groups = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
-        return [
-            self._pack([self._rows[n] for n in group], numbers=tuple(group), pad_to=self._deal.pad_to)
-            for group in groups
-        ]
+        return self._complete(
+            [
+                self._pack([self._rows[n] for n in group], numbers=tuple(group), pad_to=self._deal.pad_to)
+                for group in groups
+            ]
+        )
 
     def move_to(self, cursor: Cursor) -> None:
         """Go on at `cursor`, or with the next epoch where this one has no such row (after an inexact resume)."""

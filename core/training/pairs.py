@@ -119,8 +119,8 @@ class PairBatch:
     """Rows of preferences end to end: each answer with its prompt is a document of `packed`, its targets the answer.
 
     Shapes: better and worse are (pairs,) int64, which documents the answers of each pair are; is_good (documents,)
-    bool, the better one of a pair or an answer that was judged good; better_tokens is the number of targets in good
-    documents. references (documents,) float32 are log-probabilities under the reference, None where they are not known.
+    bool, the better one of a pair or an answer that was judged good; good is their number, better_tokens that of their
+    targets. references (documents,) float32 are log-probabilities under the reference, None where they are not known.
     mismatched holds the prompts before other rows' answers, with references of its own; reference_point is KTO's for
     the whole step, a scalar.
     """
@@ -129,6 +129,7 @@ class PairBatch:
     better: Tensor
     worse: Tensor
     is_good: Tensor
+    good: int
     better_tokens: int
     references: Tensor | None = None
     mismatched: PackedBatch | None = None
@@ -189,6 +190,7 @@ def pack_pairs(rows: Sequence[PairRow], *, numbers: tuple[int, ...], pad_to: int
         better=torch.tensor(better, dtype=torch.int64),
         worse=torch.tensor(better, dtype=torch.int64) + 1,
         is_good=torch.tensor([not side.is_worse for side in sides]),
+        good=sum(not side.is_worse for side in sides),
         better_tokens=sum(
             int((row.targets != IGNORED).sum())
             for row, side in zip(documents, sides, strict=True)

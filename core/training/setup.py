@@ -238,8 +238,13 @@ def export(session: Session, engine: Engine, tokens: Tokens, trainable: Trainabl
         else:
             from core.model.adapters import save_adapter
 
-            record = _by_its_run(trainable.record, session)
+            record = by_its_run(trainable.record, session)
             save_adapter(trainable.model, session.run.model, record=record, tokenizer=tokenizer, stop_token_ids=stops)
+    finish(session, engine, tokens, step=step, begin=begin)
+
+
+def finish(session: Session, engine: Engine, tokens: Tokens, *, step: int, begin: float) -> None:
+    """Say that the run is finished and its result written, with the last evaluation."""
     facts: dict[str, str | int | float | bool] = {
         "model": str(session.run.model),
         "data": str(tokens.folder),
@@ -247,11 +252,11 @@ def export(session: Session, engine: Engine, tokens: Tokens, trainable: Trainabl
         "peak_memory_bytes": peak_memory_bytes(engine.device),
         "vocabulary_size": tokens.manifest.vocabulary_size,
     }
-    facts.update(_last_evaluation(session))
+    facts.update(last_evaluation(session))
     session.emit(Finished(step=step, facts=facts))
 
 
-def _by_its_run(record: AdapterRecord, session: Session) -> AdapterRecord:
+def by_its_run(record: AdapterRecord, session: Session) -> AdapterRecord:
     """Return the record with the base named by its run where the configuration names a preset, which may change."""
     if record.model["kind"] != "preset":
         return record
@@ -272,7 +277,8 @@ def _last_saved(session: Session) -> str:
     return last
 
 
-def _last_evaluation(session: Session) -> dict[str, float]:
+def last_evaluation(session: Session) -> dict[str, float]:
+    """Return the values of the last evaluation of this run, none where there was none."""
     reader, last = EventReader(session.run.events), {}
     while events := reader.read():
         for event in events:

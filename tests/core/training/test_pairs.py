@@ -31,7 +31,7 @@ def test_a_batch_by_hand() -> None:
     assert batch.packed.position_ids[0].tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 0, 1, 2, 3]
     assert (batch.better.tolist(), batch.worse.tolist()) == ([1], [2])
     assert batch.is_good.tolist() == [False, True, False]
-    assert (batch.pairs, batch.documents, batch.better_tokens) == (1, 3, 3)
+    assert (batch.pairs, batch.documents, batch.good, batch.better_tokens) == (1, 3, 1, 3)
     assert (batch.tokens, batch.rows) == (12, (1, 0))
     assert batch.references is None
     assert batch.mismatched is None
