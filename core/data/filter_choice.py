@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.config.data import InstructionData, TextData
+from core.config.data import InstructionData
 from core.config.drafts import Draft
 from core.config.filters import (
     ExactDuplicatesFilter,
@@ -17,15 +17,20 @@ from core.config.filters import (
     LanguageFilter,
     LengthFilter,
 )
-from core.config.preferences import Preparable
+from core.config.preferences import PreferenceData, Preparable, PromptData
 from core.config.presets import load_preset, problems
 from core.errors import ConfigurationError, Problem, UsageError
 
 Data = Preparable
+_WORDS = {"text": "documents", "instructions": "instructions", "preferences": "preferences", "prompts": "prompts"}
 
 
 def usual_filters(data: Data) -> list[Filter]:
-    """Return what is tried where nobody chose: length, language, Gopher's rules; for instructions, theirs."""
+    """Return what is tried where nobody chose: length, language, Gopher's rules; for rows, theirs."""
+    if isinstance(data, PromptData):
+        return [ExactDuplicatesFilter(kind="exact_duplicates", on="prompt")]
+    if isinstance(data, PreferenceData):
+        return [ExactDuplicatesFilter(kind="exact_duplicates")]
     if isinstance(data, InstructionData):
         return [InstructionFilter(kind="instruction_quality"), ExactDuplicatesFilter(kind="exact_duplicates")]
     return [
@@ -68,9 +73,9 @@ def with_filters_of(data: Data, file: Path) -> Data:
 def check_filters(data: Data) -> None:
     """Raise ConfigurationError where a filter looks at something that the data has not."""
     wrong = [
-        Problem(f"data.filters.{number}", "looks at instructions, these are documents", found=config.kind)
+        Problem(f"data.filters.{number}", f"looks at instructions, these are {_WORDS[data.kind]}", found=config.kind)
         for number, config in enumerate(data.filters)
-        if isinstance(data, TextData) and isinstance(config, InstructionFilter)
+        if not isinstance(data, InstructionData | PreferenceData) and isinstance(config, InstructionFilter)
     ]
     if wrong:
         raise ConfigurationError(wrong)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, assert_never
 
-from core.config.data import TextData
+from core.config.data import InstructionData, TextData
 from core.config.preferences import Preparable
 from core.config.sources import PathSource, Source
 from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical
 from core.data.inspection import ROW_CONTAINERS
-from core.data.row_formats import columns_of, row_formats
+from core.data.row_formats import columns_of, row_formats, unit_items
 from core.data.rows import Row
 from core.data.sources.path_files import list_files
 from core.data.sources.reading import describe, documents, records, rows, units_of
@@ -52,7 +52,7 @@ class Preview:
     """Some rows of a preparation's sources, in order."""
 
     kind: str
-    """text or instructions."""
+    """text, instructions, preferences or prompts."""
     formats: tuple[str, ...]
     """Of each source that was read: its row format, documents, or columns."""
     start: int
@@ -83,12 +83,15 @@ class Preview:
         }
 
 
-def preview(data: Preparable, *, start: int, count: int) -> Preview:
+def preview(data: Preparable, *, start: int, count: int, seed: int = 17) -> Preview:
     """Return `count` rows from the `start`th on, of all sources one after the other.
+
+    Of instructions rows of any format are shown; preferences and prompts as they are made of the rows, damaged answers
+    included, which hang on `seed`.
 
     Raises: UsageError where a source is not there; DataError where it cannot be used.
     """
-    reading = _Reading(data)
+    reading = _Reading(data, seed)
     found = list(islice(reading.rows(), start, start + count + 1))
     return Preview(
         kind=data.kind,
@@ -101,8 +104,9 @@ def preview(data: Preparable, *, start: int, count: int) -> Preview:
 
 
 class _Reading:
-    def __init__(self, data: Preparable) -> None:
+    def __init__(self, data: Preparable, seed: int) -> None:
         self._data = data
+        self._seed = seed
         self.formats: list[str] = []
         self.given = 0
         """Rows that came out so far."""
@@ -123,7 +127,11 @@ class _Reading:
         shapes = row_formats(self._data, index)
         self.formats.append(", ".join(dict.fromkeys(shapes.values())))
         for unit in units_of(source, index):
-            if (shape := shapes.get(unit.file)) is not None:
+            if (shape := shapes.get(unit.file)) is None:
+                continue
+            if not isinstance(self._data, InstructionData):
+                yield from unit_items(self._data, unit, shape, tally, seed=self._seed)
+            else:
                 yield from canonical(rows(source, tally, unit), shape, columns_of(source), tally)
 
     def _documents(self, source: Source, tally: Tally) -> Iterator[tuple[str, str | Row]]:
@@ -162,7 +170,8 @@ def _said(says: str | Canonical | Row, characters: int | None) -> dict[str, Any]
         case Judged():
             return {"kind": "judged", "turns": _turns(says.conversation.turns, characters), "label": says.label}
         case Prompt():
-            return {"kind": "prompt", "turns": _turns(says.turns, characters)}
+            answer = {} if says.answer is None else {"answer": _text(says.answer, characters)}
+            return {"kind": "prompt", "turns": _turns(says.turns, characters), **answer}
         case _:
             assert_never(says)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from core.config.data import RowFormat
-from core.config.preferences import RowData
+from core.config.preferences import PromptData, RowData
 from core.config.sources import CodeSource, Columns, FilesSource, FunctionsSource, Source, StandardLibrarySource
 from core.data.formats import Canonical, detect
 from core.data.row_items import items_of
@@ -43,12 +43,20 @@ def row_formats(data: RowData, number: int) -> dict[str, RowFormat]:
         tally = Tally(name, data.max_bad_rows)
         if first := list(islice(rows(source, tally, unit), _ROWS_TO_DETECT)):
             where = f"{name}: {unit.file}" if unit.file and unit.file not in name else name
-            formats[unit.file] = detect(first, columns_of(source), where)
+            if isinstance(data, PromptData) and _only_texts(first):
+                formats[unit.file] = "prompts"
+            else:
+                formats[unit.file] = detect(first, columns_of(source), where)
         elif tally.bad:
             tally.check()
     if not formats:
         raise DataError(f"{name}: expected rows, found none", hint="Check the path, or leave the source out.")
     return formats
+
+
+def _only_texts(first: Sequence[Row]) -> bool:
+    """Return whether rows are nothing but a text, such as strings one a line: there is nothing else to ask."""
+    return all(row.values.keys() == {"text"} for row in first)
 
 
 def unit_items(

@@ -1,7 +1,7 @@
 """What somebody asks to see the data of: a preset, or simply a path.
 
 A path is taken as it would be with no configuration beyond it: one source of kind path and every default. Whether its
-rows are instructions or documents is found by looking at the first of them.
+rows are instructions, preferences, prompts or documents is found by looking at the first of them.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 from core.config.data import InstructionData, PreparedData, RowFormat, TextData, TrainedTokenizer
 from core.config.loss import SyntaxWeights
 from core.config.model import Model
 from core.config.paths import placed
-from core.config.phases import PrepareConfig
-from core.config.preferences import Preparable
-from core.config.presets import Config, find_preset, list_presets, load_preset, resolve
+from core.config.phases import Config, PipelineConfig, PrepareConfig, PretrainConfig, SFTConfig
+from core.config.preferences import PreferenceData, Preparable, PromptData
+from core.config.presets import find_preset, list_presets, load_preset, resolve
 from core.config.sources import Columns, Container, PathSource
 from core.data.formats import recognised
 from core.data.inspection import ROW_CONTAINERS
+from core.data.row_items import PAIRED
 from core.data.sources.path_files import list_files
 from core.data.sources.reading import describe, records
 from core.data.tally import Tally
@@ -30,7 +31,7 @@ from core.run.directory import Home
 from core.run.overrides import resolved_config
 from core.run.runs import find_run
 
-Kind = Literal["text", "instructions"]
+Kind = Literal["text", "instructions", "preferences", "prompts"]
 
 ROWS_TO_DETECT = 100
 
@@ -77,7 +78,13 @@ def find_subject(
 
 def _of_preset(file: Path, home: Home, folder: Path) -> Subject:
     config: Config = placed(resolve(load_preset(file)), folder)
-    model, weights = (None, None) if isinstance(config, PrepareConfig) else (config.model, config.loss.syntax_weights)
+    if isinstance(config, PipelineConfig):
+        raise UsageError(
+            f"{file.stem} is a pipeline, whose stages have their own data",
+            hint="Name a preset of one phase, or the path of the data.",
+        )
+    model = None if isinstance(config, PrepareConfig) else config.model
+    weights = config.loss.syntax_weights if isinstance(config, PretrainConfig | SFTConfig) else None
     if not isinstance(config.data, PreparedData):
         return Subject(config.data, file.stem, model, weights=weights, seed=config.seed)
     run = find_run(home, config.data.run)
@@ -92,8 +99,9 @@ def data_of_path(
 ) -> Preparable:
     """Return the data section that means one path and every default.
 
-    `shape` is the name of a container or of a row format, auto looks. Without `kind`, rows of a known format are
-    instructions, everything else documents. The tokenizer of documents is one to be trained: nobody named any.
+    `shape` is the name of a container or of a row format, auto looks. Without `kind`, pairs and judged answers are
+    preferences, rows that only ask are prompts, other rows of a known format instructions, everything else documents.
+    The tokenizer of documents is one to be trained: nobody named any.
 
     Raises: UsageError where nothing is there, or the shape is none; DataError where the beginning cannot be read.
     """
@@ -103,13 +111,27 @@ def data_of_path(
     container = shape if shape in get_args(Container) else "auto"
     values = {"kind": "path", "path": path, "format": container, "columns": (columns or Columns()).model_dump()}
     source = PathSource.model_validate(values)
+    says = shape if shape in get_args(RowFormat) else "auto"
     if kind is None:
-        kind = "instructions" if shape in get_args(RowFormat) or row_format(source) else "text"
-    if kind == "text":
-        return TextData(kind="text", sources=[source], tokenizer=TrainedTokenizer(kind="train"))
-    rows_say = shape if shape in get_args(RowFormat) else "auto"
-    return InstructionData.model_validate({"kind": "instructions", "sources": [source.model_dump()],
-                                           "format": rows_say})  # fmt: skip
+        kind = _kind_of(row_format(source) if says == "auto" else says)
+    section = {"kind": kind, "sources": [source.model_dump()], "format": says}
+    match kind:
+        case "text":
+            return TextData(kind="text", sources=[source], tokenizer=TrainedTokenizer(kind="train"))
+        case "instructions":
+            return InstructionData.model_validate(section)
+        case "preferences":
+            return PreferenceData.model_validate(section)
+        case "prompts":
+            return PromptData.model_validate(section)
+        case _:
+            assert_never(kind)
+
+
+def _kind_of(shape: str | None) -> Kind:
+    if shape is None:
+        return "text"
+    return "preferences" if shape in PAIRED else "prompts" if shape == "prompts" else "instructions"
 
 
 def row_format(source: PathSource) -> RowFormat | None:

@@ -66,14 +66,18 @@ class DataQuestion(Question):
 class PreviewQuestion(DataQuestion):
     """Rows as they come out.
 
-    Answer: kind (text, instructions), formats, start, total (None where the end was not reached), rows, bad_rows,
-    repaired, errors. A row has number, source, place, kind (document, conversation, preference, judged, prompt); a
-    document text and characters; the others turns, each with role, text, characters, supervised; a preference chosen
-    and rejected besides, judged rows a label.
+    `seed` decides how answers are damaged (data.damage).
+
+    Answer: kind (text, instructions, preferences, prompts), formats, start, total (None where the end was not reached),
+    rows, bad_rows, repaired, errors. A row has number, source, place, kind (document, conversation, preference, judged,
+    prompt); a document text and characters; the others turns, each with role, text, characters, supervised; a
+    preference chosen and rejected besides, judged rows a label, prompts an answer (text, characters) where they come
+    with one.
     """
 
     start: int = Field(default=0, ge=0)
     rows: int = Field(default=20, ge=1, le=1000)
+    seed: int = Field(default=17, ge=0, le=2**32 - 1)
 
 
 def inspect(question: InspectQuestion) -> dict[str, Any]:
@@ -93,5 +97,5 @@ def inspect(question: InspectQuestion) -> dict[str, Any]:
 
 def preview(question: PreviewQuestion) -> dict[str, Any]:
     """Return rows as they come out of the sources."""
-    found = preview_of(question.section(), start=question.start, count=question.rows)
+    found = preview_of(question.section(), start=question.start, count=question.rows, seed=question.seed)
     return bounded(found.as_json(PREVIEW_CHARACTERS))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.config.data import InstructionData, LoadedTokenizer
+from core.config.data import LoadedTokenizer, TextData
 from core.config.preferences import Preparable
 from core.data.cleaning.trial import Candidate
 from core.data.estimate import estimate
@@ -39,7 +39,7 @@ def _tokenizer(data: Preparable, home: Home) -> tuple[TextTokenizer | None, Temp
         place, stands_in = find_tokenizer(data, home)
         tokenizer, _ = with_added_tokens(load_once(place), tokens_to_add(data))
         template: TemplateName | None = None
-        if isinstance(data, InstructionData):
+        if not isinstance(data, TextData):
             template = resolve_template(data.template, tokenizer, data.code_tokens)
     except FootplateError:
         return None, None, True  # the usual bytes a token do; a tokenizer that is broken says so in the token view

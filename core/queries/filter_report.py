@@ -45,7 +45,8 @@ class FilterReportQuestion(DataQuestion):
     """What the filters of `data` do to a sample of it, or with `run`, the folder of a finished prepare run, did there.
 
     `rule`: list the documents that this rule dropped or changed only; `dropped`: list so many in all, about as many of
-    each rule; `changed`: so many of those that were changed, of a sample.
+    each rule; `changed`: so many of those that were changed, of a sample. `seed`: by which data.damage spoils
+    answers.
 
     Answer: documents, kept, filters (filter, settings, counts: input, kept, dropped and changed by rule; threshold),
     dropped (filter, rule, value, source, place, characters, text); of a run sources besides; of a sample changed
@@ -60,6 +61,7 @@ class FilterReportQuestion(DataQuestion):
     rule: str | None = Field(default=None, min_length=1, max_length=255)
     dropped: int = Field(default=200, ge=0, le=10_000)
     changed: int = Field(default=50, ge=0, le=10_000)
+    seed: int = Field(default=17, ge=0, le=2**32 - 1)
 
 
 def filter_report(question: FilterReportQuestion, say: Say, home: Home) -> dict[str, Any]:
@@ -94,12 +96,12 @@ def dropped_in(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a dropped row with the turns of a conversation one below the other, as `text_of` has them."""
-    if not str(row.get("text")).startswith('[{"role": '):
+    """Return a dropped row with its turns one below the other, as `text_of` has them."""
+    if not str(row.get("text")).startswith(('[{"role": ', '{"prompt": [', '{"label": ')):
         return row
     try:
         text = text_of(loaded(row["text"]))
-    except (ValueError, TypeError):  # a document that looks like one, or a conversation of which the end was cut off
+    except (ValueError, TypeError):  # a document that looks like one, or a row of which the end was cut off
         return row
     return {**row, "text": text, "characters": len(text)}
 
@@ -127,7 +129,7 @@ def _check_rule(rule: str | None, counts: dict[str, int]) -> None:
 def _of_sample(question: FilterReportQuestion, say: Say, home: Home) -> dict[str, Any]:
     data = question.section()
     check_filters(data)
-    trials, shares = _trials(_reading(data), question.sample, _states(data), home)
+    trials, shares = _trials(_reading(data), question.sample, _states(data), home, seed=question.seed)
 
     def heard(done: int, total: int) -> None:
         say({"type": "progress", "stage": data.filters[done].kind, "done": done, "total": total, "unit": "filters"})
@@ -181,17 +183,17 @@ def _states(data: Preparable) -> str:
 
 def _reading(data: Preparable) -> str:
     """Return what of a data section decides which documents there are."""
-    return data.model_dump_json(include={"kind", "sources", "format", "tokenizer"})
+    return data.model_dump_json(include={"kind", "sources", "format", "tokenizer", "damage", "held_out_fraction"})
 
 
 @lru_cache(maxsize=1)
-def _trials(reading: str, count: int, states: str, home: Home) -> tuple[Trials, list[float | None]]:
+def _trials(reading: str, count: int, states: str, home: Home, *, seed: int) -> tuple[Trials, list[float | None]]:
     """Return a sample and which part of each source it is.
 
     They are kept while neither the sources nor the wish change: filters are tried on a sample again and again.
     """
     data = _DATA.validate_json(reading)
-    sample = take_sample(data, count)
+    sample = take_sample(data, count, seed=seed)
     return Trials(sample, _scorers(home)), shares_of(data, sample)
 
 

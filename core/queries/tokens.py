@@ -18,10 +18,12 @@ from core.data.manifest import TOKENIZER
 from core.data.preview import Preview, preview
 from core.data.rows import Row
 from core.data.tokens.added_tokens import with_added_tokens
+from core.data.tokens.answered import Answered
+from core.data.tokens.encoders import accepted_by, syntax_of
 from core.data.tokens.fill_in_the_middle import document_parts
 from core.data.tokens.marking import document_language
 from core.data.tokens.templates import TemplateName, resolve_template
-from core.data.tokens.token_view import SyntaxView, token_view
+from core.data.tokens.token_view import SyntaxView, answered_view, token_view
 from core.data.tokens.tokenize import DocumentPart, TextTokenizer
 from core.data.tokens.tokenizer_files import TOKENIZER_FILES, load_tokenizer, locate_tokenizer
 from core.errors import DataError, UsageError
@@ -43,7 +45,9 @@ class TokensQuestion(DataQuestion):
     text, loss, special), counts (tokens, loss, special), left_out, faults, further (other examples of the same row),
     tokenizer (where it lies), stands_in (whether it only stands for one that is still to be trained). With data.syntax
     each token has its class (of source code), and with `weights` its weight; a token of the weight 0 is out of the
-    loss. `seed` decides where data.fill_in_the_middle cuts a document.
+    loss. `seed` decides where data.fill_in_the_middle cuts a document, and how data.damage spoils an answer. Of
+    preferences and prompts `side` says what the tokens are (chosen, rejected, good, bad, prompt, answer); the other
+    side, or the answer that comes with a prompt, is in further.
     """
 
     row: int = Field(default=0, ge=0)
@@ -66,20 +70,26 @@ def tokens(question: TokensQuestion, home: Home) -> dict[str, Any]:
         data, home, named=question.tokenizer, model=question.model, prepared=question.prepared
     )
     tokenizer, _ = with_added_tokens(load_once(place), tokens_to_add(data))
-    found = preview(data, start=question.row, count=1)
-    content = _content(found, question.row)
+    found = preview(data, start=question.row, count=1, seed=question.seed)
+    content = _content(found, question.row, data)
     template: TemplateName | None = None
     limit = question.max_tokens
-    if isinstance(data, InstructionData):
+    if not isinstance(data, TextData):
         template = resolve_template(question.template or data.template, tokenizer, data.code_tokens)
         limit = limit or data.max_tokens
-    accept, code_tokens = (data.accept, data.code_tokens) if isinstance(data, InstructionData) else ((), None)
     row = found.rows[0]
-    view = token_view(
-        content, tokenizer, template, max_tokens=limit, accept=accept, code_tokens=code_tokens, place=row.place,
-        parts=_parts(data, content, question.seed),
-        syntax=_syntax_view(data, row.source, row.place, question.weights),
-    )  # fmt: skip
+    code_tokens = None if isinstance(data, TextData) else data.code_tokens
+    if isinstance(content, str | Conversation):
+        view = token_view(
+            content, tokenizer, template, max_tokens=limit, accept=accepted_by(data), code_tokens=code_tokens,
+            place=row.place, parts=_parts(data, content, question.seed),
+            syntax=_syntax_view(data, row.source, row.place, question.weights),
+        )  # fmt: skip
+    else:
+        assert template is not None, "rows have a template"
+        view = answered_view(
+            content, tokenizer, template, max_tokens=limit, code_tokens=code_tokens, place=row.place
+        )
     head = {"row": row.number, "format": found.formats[row.source], "max_tokens": limit}
     return bounded({**head, **view.as_json(), "tokenizer": str(place), "stands_in": stands_in})
 
@@ -93,11 +103,12 @@ def _parts(data: Preparable, content: str | Conversation, seed: int) -> list[Doc
 def _syntax_view(
     data: Preparable, source: int, place: str, weights: SyntaxWeights | None
 ) -> SyntaxView | None:
-    if data.syntax is None:
+    syntax = syntax_of(data)
+    if syntax is None:
         return None
     is_text = isinstance(data, TextData)
-    language = document_language(data.syntax, data.sources[source], place) if is_text else None
-    return SyntaxView(data.syntax, language, weights)
+    language = document_language(syntax, data.sources[source], place) if is_text else None
+    return SyntaxView(syntax, language, weights)
 
 
 def tokens_to_add(data: Preparable) -> list[str]:
@@ -111,22 +122,21 @@ def tokens_to_add(data: Preparable) -> list[str]:
             assert_never(data.tokenizer)
 
 
-def _content(found: Preview, number: int) -> str | Conversation:
+def _content(found: Preview, number: int, data: Preparable) -> str | Conversation | Answered:
     if not found.rows:
         raise UsageError(f"there is no row {number:,}", hint=f"There are {found.total or 0:,}, counted from 0.")
     row = found.rows[0]
-    if not isinstance(row.says, str | Conversation):
-        kind = row.as_json(0)["kind"]
-        if isinstance(row.says, Row):
-            raise DataError(
-                f"{row.place}: expected a text or a format that is known, found the columns "
-                f"{', '.join(map(repr, list(row.says.values)[:30]))}",
-                hint="Name what holds the text: --column text=NAME.",
-            )
+    if isinstance(row.says, Row):
         raise DataError(
-            f"{row.place}: expected a document or a conversation to imitate, found a {kind} row "
+            f"{row.place}: expected a text or a format that is known, found the columns "
+            f"{', '.join(map(repr, list(row.says.values)[:30]))}",
+            hint="Name what holds the text: --column text=NAME.",
+        )
+    if isinstance(data, InstructionData) and not isinstance(row.says, Conversation):
+        raise DataError(
+            f"{row.place}: expected a conversation to imitate, found a {row.as_json(0)['kind']} row "
             f"({found.formats[row.source]})",
-            hint="Such rows train a reward model or a policy; `footplate data preview` shows them. To imitate one "
+            hint="Such rows train a reward model or a policy, with data.kind: preferences or prompts. To imitate one "
             "side, name its column: --format prompt_completion --column response=chosen.",
         )
     return row.says

@@ -114,7 +114,8 @@ def _about_sample(text: str, wanted: Wanted, context: Context) -> tuple[dict[str
         data = data.model_copy(update={"filters": usual_filters(data)})
         whose = "The preset has no filters" if subject.preset else "No filters were named"
         words = f"{whose}: these are the usual ones. --filters FILE tries others."
-    return {"data": data.model_dump(mode="json"), "sample": wanted.sample or SAMPLE}, words
+    seed = {} if subject.seed is None else {"seed": subject.seed}
+    return {"data": data.model_dump(mode="json"), "sample": wanted.sample or SAMPLE, **seed}, words
 
 
 def _telling(context: Context) -> Any:

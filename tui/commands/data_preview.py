@@ -51,7 +51,8 @@ def preview(text: str, window: Window, context: Context, *, as_json: bool) -> in
     """
     window.check()
     subject = find_subject(text, context.home, Path.cwd(), shape=window.shape, columns=columns_from(window.columns))
-    found = preview_of(subject.data, start=window.start, count=window.rows)
+    seed = {} if subject.seed is None else {"seed": subject.seed}
+    found = preview_of(subject.data, start=window.start, count=window.rows, **seed)
     for row in found.rows:
         values = row.as_json()
         if as_json:
@@ -75,6 +76,9 @@ def _row_lines(values: dict[str, Any], found: Preview, context: Context) -> Iter
     for name, text in values.get("values", {}).items():
         yield f"{_INDENT}{_bold(shown(name), context)}"
         yield from _text_lines({"text": text, "characters": len(text)}, _INDENT * 2)
+    if "answer" in values:
+        yield f"{_INDENT}{_bold('the answer that comes with it', context)}"
+        yield from _text_lines(values["answer"], _INDENT * 2)
     if "label" in values:
         yield f"{_INDENT}{_bold('judged good' if values['label'] else 'judged bad', context)}"
     yield ""

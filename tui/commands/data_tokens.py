@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.subject import columns_from, find_subject
+from core.data.tokens.encoders import syntax_of
 from core.errors import UsageError
 from tui.commands.context import Context
 from tui.commands.data_preview import Window
@@ -25,6 +26,14 @@ _SECONDS = 600
 _TEMPLATES = ("auto", "alpaca", "chat", "code")
 _INDENT = "  "
 _COUNTED, _SPECIAL = "32", "1;35"
+_SIDES = {
+    "chosen": "the better answer (chosen)",
+    "rejected": "the worse answer (rejected)",
+    "good": "judged good",
+    "bad": "judged bad",
+    "prompt": "the prompt, up to where the response begins",
+    "answer": "the answer that comes with it",
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def tokens(text: str, wish: Tokens, context: Context, *, as_json: bool) -> int:
         question["seed"] = subject.seed
     if subject.model is not None:
         question["model"] = subject.model.model_dump(mode="json")
-    if subject.weights is not None and subject.data.syntax is not None:
+    if subject.weights is not None and syntax_of(subject.data) is not None:
         question["weights"] = subject.weights.model_dump(mode="json")
     chosen = {"template": wish.template, "max_tokens": wish.max_tokens, "tokenizer": _absolute(wish.tokenizer),
               "prepared": str(subject.prepared) if subject.prepared else None}  # fmt: skip
@@ -92,9 +101,10 @@ def _lines(answer: dict[str, Any], context: Context) -> Iterator[str]:
     yield shown(f"tokenizer {answer['tokenizer']}, template {answer['template']}")
     examples = [answer, *answer["further"]]
     for number, example in enumerate(examples, 1):
-        if len(examples) > 1:
+        if len(examples) > 1 or example.get("side"):
             yield ""
-            yield _styled(f"example {number} of {len(examples)}", "1", context)
+            side = _SIDES.get(example.get("side", ""), f"example {number} of {len(examples)}")
+            yield _styled(side, "1", context)
         yield from _example_lines(example, width, context)
 
 

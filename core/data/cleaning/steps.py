@@ -103,8 +103,17 @@ def _turns(value: Canonical, part: Part) -> Sequence[Turn]:
 
 
 def _as_conversation(value: Value) -> Conversation:
-    assert isinstance(value, Conversation), "the configuration allows this filter with instructions only"
-    return value
+    """Return what an instruction filter judges: of a pair the better side, and no bad answer, which may be that bad."""
+    match value:
+        case Conversation():
+            return value
+        case Preference():
+            return Conversation(value.prompt + value.chosen)
+        case Judged():
+            *prompt, answer = value.conversation.turns
+            return Conversation((*prompt, answer if value.label else replace(answer, supervised=False)))
+        case _:
+            raise ValueError("the configuration allows this filter with rows that have answers only")
 
 
 def _text(apply: TextFilter, text: str) -> StepResult:

@@ -109,6 +109,8 @@ def from_prompt(values: dict[str, Any], columns: Columns, repairs: set[str]) -> 
         if len(questions) > 1:
             repairs.add("later_questions_left_out")
         values = {**values, "prompt": questions[0]}
+    if not columns.prompt and values.keys() == {"text"}:
+        values = {"prompt": values["text"]}
     asked = _asked(values, columns, repairs)
     if asked is None:
         keys = names(columns.prompt, "prompt", "instruction", "question", "turns")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy as np
 from core.config.code import CodeTokens
 from core.config.data import Accepted
 from core.config.loss import SyntaxWeights
-from core.data.formats import Conversation
+from core.data.formats import Conversation, Judged, Preference, Prompt
 from core.data.tally import RowError
+from core.data.tokens.answered import Answered, AnsweredEncoder, sides_of
 from core.data.tokens.examples import Example, ExampleEncoder
 from core.data.tokens.faults import WORDS, Faults
 from core.data.tokens.marking import marked_document
+from core.data.tokens.sides import pair_of, prompt_of
 from core.data.tokens.syntax import CLASSES
 from core.data.tokens.templates import TemplateName
 from core.data.tokens.token_text import token_text
@@ -71,7 +74,10 @@ class TokenView:
     faults: tuple[str, ...] = ()
     """What would stop a launch, or keeps this row out."""
     further: tuple[TokenView, ...] = ()
-    """The other examples of a conversation whose template rewrites earlier turns."""
+    """The other examples of a conversation whose template rewrites earlier turns; the other side of a pair; the answer
+    that comes with a prompt."""
+    side: str = ""
+    """chosen, rejected, good, bad, prompt or answer; "" for documents and conversations."""
 
     @property
     def supervised(self) -> int:
@@ -94,6 +100,7 @@ class TokenView:
             "left_out": self.left_out,
             "faults": list(self.faults),
             "further": [view.as_json() for view in self.further],
+            **({"side": self.side} if self.side else {}),
         }
 
 
@@ -140,6 +147,68 @@ def token_view(
         for text, example, full in zip(texts, examples, whole, strict=True)
     ]  # fmt: skip
     return replace(views[0], further=tuple(views[1:]))
+
+
+def answered_view(
+    row: Answered,
+    tokenizer: TextTokenizer,
+    template: TemplateName,
+    *,
+    max_tokens: int | None = None,
+    code_tokens: CodeTokens | None = None,
+    place: str = "",
+) -> TokenView:
+    """Return the tokens of a pair, both sides, of a judged answer, or of a prompt with the answer that it comes with.
+
+    What keeps the row out, such as an answer that does not fit into `max_tokens`, stands in `faults`; the tokens are
+    then those before anything was cut off. Of a prompt the loss counts nothing.
+
+    Raises: DataError where the template is no template.
+    """
+    laid = ExampleEncoder(tokenizer, template, _NO_LIMIT, code_tokens=code_tokens)
+    encoder = AnsweredEncoder(tokenizer, laid, max_tokens or _NO_LIMIT)
+    faults = Faults()
+    try:
+        whole = encoder.whole(row)
+        texts = ["".join(piece.text for piece in laid.rendered(side)[0]) for side in sides_of(row)]
+    except RowError as error:
+        return TokenView(place, template, "", (), faults=(str(error),))
+    (made,) = encoder.encode([row], places=[place], faults=faults)
+    words = tuple(f"{fault}: such rows {WORDS[fault]}" for fault in sorted(faults.counts))
+    if isinstance(made, RowError):
+        words, examples = (*words, str(made)), whole
+    elif isinstance(row, Prompt):
+        asked, _ = prompt_of(*made)
+        examples = [Example(asked, np.zeros(len(asked), dtype=np.bool_))]
+    else:
+        examples = [Example(side.ids, side.supervised) for side in pair_of(*made)]
+    if isinstance(row, Prompt):
+        texts = [_before_response(row, laid)]
+    views = [
+        TokenView(place, template, text, _shown(tokenizer, example, None), left_out=len(full.ids) - len(example.ids),
+                  faults=words, side=name)
+        for name, text, example, full in zip(_side_names(row), texts, examples, whole, strict=False)
+    ]  # fmt: skip
+    if isinstance(row, Prompt) and row.answer is not None and not isinstance(made, RowError):
+        answer = prompt_of(*made)[1]
+        tokens = _shown(tokenizer, Example(answer, np.zeros(len(answer), dtype=np.bool_)), None)
+        views.append(TokenView(place, None, row.answer, tokens, side="answer"))
+    return replace(views[0], further=tuple(views[1:]))
+
+
+def _side_names(row: Answered) -> tuple[str, ...]:
+    match row:
+        case Preference():
+            return "chosen", "rejected"
+        case Judged():
+            return ("good" if row.label else "bad",)
+        case Prompt():
+            return ("prompt",)
+
+
+def _before_response(row: Prompt, laid: ExampleEncoder) -> str:
+    pieces = laid.rendered(sides_of(row)[0])[0]
+    return "".join(piece.text for piece in takewhile(lambda piece: not piece.supervised, pieces))
 
 
 def _text_view(

@@ -7,6 +7,7 @@ import pytest
 
 from core.config.data import InstructionData, TextData
 from core.config.model import GGUFModel
+from core.config.preferences import PreferenceData, PromptData
 from core.config.sources import Columns, PathSource
 from core.data.subject import columns_from, data_of_path, find_subject
 from core.errors import ConfigurationError, UsageError
@@ -36,6 +37,34 @@ def test_rows_of_a_known_format_are_instructions(rows: Path) -> None:
     assert data.format == "auto"
 
 
+@pytest.mark.parametrize(
+    ("row", "section"),
+    [
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, PreferenceData),
+        ({"instruction": "q", "output": ["a", "b"]}, PreferenceData),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "label": True},
+         PreferenceData),
+        ({"prompt": "q"}, PromptData),
+    ],
+)  # fmt: skip
+def test_pairs_are_preferences_and_questions_alone_are_prompts(
+    row: dict[str, object], section: type, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(f"{json.dumps(row)}\n" * 2)
+    assert isinstance(data_of_path(str(tmp_path / "rows.jsonl")), section)
+
+
+def test_a_pipeline_has_no_data_of_its_own(tmp_path: Path, home: Home) -> None:
+    home.presets.mkdir()
+    stage = f"name: tokens, {PRESET.strip().replace(chr(10), chr(10) + '    ')}".replace("name: tokens, ", "")
+    (home.presets / "chain.yaml").write_text(
+        f"phase: pipeline\nabout: {{title: c}}\npipeline:\n  - name: tokens\n    {stage}\n"
+    )
+    (tmp_path / "texts").mkdir()
+    with pytest.raises(UsageError, match="chain is a pipeline"):
+        find_subject("chain", home, tmp_path)
+
+
 def test_other_rows_and_texts_are_documents(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
     (tmp_path / "b.txt").write_text("one\n")
@@ -47,7 +76,7 @@ def test_what_is_said_beats_what_is_seen(rows: Path) -> None:
     assert isinstance(data_of_path(str(rows), columns=Columns(text="text")), TextData)
     assert isinstance(data_of_path(str(rows), "text"), TextData)
     asked = data_of_path(str(rows), shape="prompts")
-    assert isinstance(asked, InstructionData)
+    assert isinstance(asked, PromptData)
     assert asked.format == "prompts"
     (source,) = data_of_path(str(rows), shape="json_lines").sources
     assert isinstance(source, PathSource)

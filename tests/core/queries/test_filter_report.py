@@ -71,9 +71,9 @@ def test_a_sample_is_kept_while_only_filters_change(
     taken: list[int] = []
     take = filter_report.take_sample
 
-    def counted(section: Any, count: int) -> Any:
+    def counted(section: Any, count: int, *, seed: int) -> Any:
         taken.append(count)
-        return take(section, count)
+        return take(section, count, seed=seed)
 
     monkeypatch.setattr(filter_report, "take_sample", counted)
     other = {**data, "filters": [{"kind": "length", "min_characters": 95}]}
