@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from core.config.presets import find_preset
 from core.run.directory import Home, RunDirectory
 from core.run.launch import make_home
 from core.run.status import RunStatus
+from tests.tui.alignment_runs import ppo_run
 from tests.tui.driving import console, screen_text, until
 from tests.tui.runs_made_by_code import PRESET, T0, failed_run, finished_run, running_run
 from tui.console import FootplateApp
@@ -24,6 +26,7 @@ from tui.screens.form import FormScreen
 from tui.services.machine import GpuReading, MachineReading
 from tui.services.run_list import RunRow, is_live
 from tui.widgets.chart import ChartView
+from tui.widgets.row_list import RowList
 
 SIZES = [(80, 24), (160, 48)]
 READING = MachineReading(
@@ -45,6 +48,9 @@ def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
             case "pretrain-small":
                 words = "running: training at step 420"
                 return RunStatus("running", words, 1, None, 4242, "gpu-07", 420, "training", 3.0)
+            case "ppo-smollm2":
+                words = "running: writing responses"
+                return RunStatus("running", words, 1, None, 4245, "gpu-07", 60, "generating", 2.0)
             case "sft-broken":
                 return RunStatus("failed", "failed, exit code 6: the loss is not finite", 1, 6, 4243, "gpu-07", 299)
             case _:
@@ -152,3 +158,40 @@ def test_help(snap_compare: Compare, still: Home, size: tuple[int, int]) -> None
         await until(lambda: "the state of a run" in screen_text(app) or "everywhere" in screen_text(app))
 
     assert compare(snap_compare, still, size, before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_form_of_a_pipeline(snap_compare: Compare, still: Home, size: tuple[int, int]) -> None:
+    path = find_preset("quickstart-rlhf", still.presets)
+
+    async def before(app: FootplateApp) -> None:
+        app.push_screen(FormScreen(FormState.load("quickstart-rlhf", path)))
+        await until(lambda: "pipeline 4" in screen_text(app))
+        app.screen.query_one(RowList).move_to(4)
+        await app.screen.run_action("screen.fold")
+
+    assert compare(snap_compare, still, size, before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_monitor_of_rollouts_running(snap_compare: Compare, still: Home, size: tuple[int, int]) -> None:
+    ppo_run(still)
+
+    async def before(app: FootplateApp) -> None:
+        await watched(app, "ppo-smollm2", "eval reward 0.87")
+        if size[0] < 100:
+            await app.screen.run_action("screen.log")
+            await app.screen.run_action("screen.log")
+
+    assert compare(snap_compare, still, size, before)
+
+
+def test_monitor_of_rollouts_without_colour(snap_compare: Compare, still: Home) -> None:
+    ppo_run(still)
+    app = console(still, NO_COLOR="1", LANG="C", LC_ALL="C")
+
+    async def run_before(pilot: Pilot[Any]) -> None:
+        await watched(app, "ppo-smollm2", "eval reward 0.87")
+        await pilot.pause(0.3)
+
+    assert snap_compare(app, terminal_size=(160, 48), run_before=run_before)

@@ -6,6 +6,7 @@ Knows no widget. A draft may be invalid at any time; what was typed stands in it
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +20,15 @@ from core.errors import ConfigurationError, Problem
 from tui.services.safe_text import safe
 
 _MISSING = object()
+_LARGE_ITEM = 40
 
 
 @dataclass
 class FormState:
-    """The form's state; `base` is the preset as loaded, `advanced` whether fields at their defaults are shown."""
+    """The form's state; `base` is the preset as loaded, `advanced` whether fields at their defaults are shown.
+
+    `folded` holds the items of lists of which only the first row is shown.
+    """
 
     name: str
     base: Draft
@@ -31,6 +36,7 @@ class FormState:
     advanced: bool = False
     slots: list[Slot] = field(default_factory=list)
     wrong: dict[Place, list[Problem]] = field(default_factory=dict)
+    folded: set[Place] = field(default_factory=set)
 
     @classmethod
     def load(cls, name: str, path: Path) -> FormState:
@@ -38,7 +44,14 @@ class FormState:
         draft = load_preset(path)
         state = cls(name, draft, draft)
         state._compute()
+        state.folded = set(state._large_items())
         return state
+
+    def _large_items(self) -> Iterator[Place]:
+        """Yield the items of lists that have so many rows that the others would be out of sight."""
+        for item in filter(None, map(item_headed_by, self.slots)):
+            if sum(slot.path[: len(item)] == item for slot in self.slots) > _LARGE_ITEM:
+                yield item
 
     def _compute(self) -> None:
         self.slots = rows(RunConfig, self.draft)
@@ -51,18 +64,41 @@ class FormState:
 
     def visible(self) -> list[Slot]:
         """Return the rows to show: without `advanced` those that are set, required or wrong, and their headings."""
-        shown = [slot for slot in self.slots if slot.kind != "section" and self._is_shown(slot)]
+        open_slots = [slot for slot in self.slots if not self._is_folded_away(slot)]
+        shown = [slot for slot in open_slots if slot.kind != "section" and self._is_shown(slot)]
         places = {slot.path for slot in shown}
         return [
             slot
-            for slot in self.slots
+            for slot in open_slots
             if slot.path in places
             or (slot.kind == "section" and any(place[: len(slot.path)] == slot.path for place in places))
         ]
 
+    def _is_folded_away(self, slot: Slot) -> bool:
+        """Whether a row lies in a folded item, below its first row."""
+        return any(slot.path[: len(item)] == item and item_headed_by(slot) != item for item in self.folded)
+
+    def unfold_to(self, place: Place) -> None:
+        """Open every item in which a place lies."""
+        self.folded = {item for item in self.folded if place[: len(item)] != item}
+
+    def preset_of(self, slot: Slot) -> dict[str, Value]:
+        """Return the preset to which a row belongs, defaults included: a stage where it is in one, else the whole.
+
+        Lists of sections are left out.
+        """
+        ways = [slot.path[:length] for length in range(1, len(slot.path))]
+        start = next((way for way in ways if _is_preset(value_at(self.draft.values, way))), ())
+        found: dict[str, Value] = {}
+        for one in self.slots:
+            way = one.path[len(start) :]
+            if one.path[: len(start)] == start and one.kind not in ("section", "yaml"):
+                _put(found, way, one.value)
+        return found
+
     def hidden_count(self) -> int:
-        """Return how many fields are not shown."""
-        return len(self.slots) - len(self.visible())
+        """Return how many fields are not shown, other than those that are folded away."""
+        return sum(not self._is_folded_away(slot) for slot in self.slots) - len(self.visible())
 
     def _is_shown(self, slot: Slot) -> bool:
         if slot.path in self.wrong:
@@ -123,6 +159,29 @@ class FormState:
         if self.problem_count:
             raise ConfigurationError([problem for group in self.wrong.values() for problem in group])
         save_preset(self.draft.values, path)
+
+
+def item_headed_by(slot: Slot) -> Place | None:
+    """Return the item of a list that begins with this row, which says what kind it is of; None for other rows."""
+    item = slot.path[:-1]
+    return item if slot.kind == "union" and item and isinstance(item[-1], int) else None
+
+
+def _is_preset(value: object) -> bool:
+    return isinstance(value, dict) and "phase" in value
+
+
+def _put(values: dict[str, Value], way: Place, value: Value) -> None:
+    *sections, name = way
+    for step in sections:
+        if not isinstance(step, str):
+            return
+        inner = values.setdefault(step, {})
+        if not isinstance(inner, dict):
+            return
+        values = inner
+    if isinstance(name, str):
+        values[name] = value
 
 
 def value_at(values: Value, place: Place) -> object:

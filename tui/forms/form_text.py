@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.config.fields import Slot
 from core.errors import Problem
-from tui.forms.form_state import FormState, shown_value
+from tui.forms.form_state import FormState, item_headed_by, shown_value, value_at
 from tui.services.safe_text import safe
 from tui.services.styled import Line, Span, Tone, line, word
 
@@ -21,12 +21,32 @@ def _row(state: FormState, slot: Slot) -> Line:
     indent = "  " * depth
     if slot.kind == "section":
         return line(word(f" {indent}{slot.title}", "title"))
-    problems = state.wrong.get(slot.path, [])
+    problems = state.wrong.get(slot.path, []) or _folded_problems(state, slot)
     mark: Span = word("!", "bad") if problems else word("•", "accent") if state.is_changed(slot) else word(" ")
     label = word(f"{indent}{slot.title}".ljust(_LABEL)[: max(_LABEL, len(indent) + 8)], _label_tone(slot))
     if problems:
         return line(mark, label, word(" "), _value(slot), word(f"  {problems[0].message}", "bad"))
-    return line(mark, label, word(" "), _value(slot))
+    return line(mark, label, word(" "), _value(slot), *_item_spans(state, slot))
+
+
+def _item_spans(state: FormState, slot: Slot) -> list[Span]:
+    """Return what a row that heads an item of a list says besides: the item's name, and that it is folded."""
+    item = item_headed_by(slot)
+    if item is None:
+        return []
+    name = value_at(state.draft.values, (*item, "name"))
+    title = value_at(state.draft.values, (*item, "about", "title"))
+    spans = [word(f"  {name}", "accent")] if isinstance(name, str) else []
+    spans += [word(f"  {title}", "muted")] if isinstance(title, str) else []
+    return [*spans, word("  …", "muted")] if item in state.folded else spans
+
+
+def _folded_problems(state: FormState, slot: Slot) -> list[Problem]:
+    """Return what is wrong in the folded item that a row heads."""
+    item = item_headed_by(slot)
+    if item is None or item not in state.folded:
+        return []
+    return [problem for place, found in state.wrong.items() if place[: len(item)] == item for problem in found]
 
 
 def _label_tone(slot: Slot) -> Tone:
@@ -37,6 +57,9 @@ def _value(slot: Slot) -> Span:
     text = shown_value(slot.value)
     if slot.required and not slot.is_set and slot.value is None:
         return word("(needed)", "warning")
+    if slot.kind == "yaml" and isinstance(slot.value, list):
+        count = len(slot.value)
+        return word(f"{count} item{'' if count == 1 else 's'}", "strong" if slot.is_set else "muted")
     if slot.kind in ("choice", "union", "bool"):
         return word(f"{text} ▾", "strong" if slot.is_set else "muted")
     return word(text, "strong" if slot.is_set else "muted")
@@ -60,7 +83,7 @@ def help_lines(state: FormState, slot: Slot) -> list[tuple[str, Tone]]:
 def _allowed(slot: Slot) -> str:
     kinds = {
         "text": "text", "int": "whole number", "float": "number", "bool": "true or false", "choice": "one of",
-        "union": "one of", "list": "list, as in [a, b]", "yaml": "list of sections; its parts stand below",
+        "union": "one of", "list": "list, as in [a, b]", "yaml": "list; + adds an item, ⏎ edits all as [{…}, …]",
     }  # fmt: skip
     words = kinds.get(slot.kind, "")
     if slot.kind in ("choice", "union"):

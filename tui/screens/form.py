@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Input
 
 from core.config.fields import Slot
+from core.config.yaml_text import Place
 from core.errors import FootplateError
 from tui.forms.derived import derived_lines
-from tui.forms.form_state import FormState
+from tui.forms.form_lists import add_item, item_of, list_of, move_item, remove_item, toggle_fold
+from tui.forms.form_state import FormState, item_headed_by
 from tui.forms.form_text import change_lines, help_lines, row_lines
-from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.dialogs import ConfirmDialog
-from tui.screens.form_actions import choose_value, counted, launch_form, measure_form, save_form
+from tui.screens.form_actions import choose_item, choose_value, counted, launch_form, measure_form, save_form
+from tui.screens.form_keys import HINTS, KEYS
 from tui.services.safe_text import safe
 from tui.services.styled import line, word
-from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import LinesView
 from tui.widgets.row_list import RowList
 from tui.widgets.titles import set_title
@@ -37,20 +39,7 @@ class FormScreen(Screen[None]):
     AUTO_FOCUS = "RowList"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual declares it on the instance
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (14, "-low"), (20, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "f2", "advanced", "advanced", id="form.advanced", tooltip="Show all fields, or only those that are set"
-        ),
-        Binding("f3", "presets", "presets", id="form.presets", tooltip="Choose another preset"),
-        Binding("f4", "save", "save as", id="form.save", tooltip="Save what differs from the defaults as your preset"),
-        Binding("f5", "launch", "start", id="form.launch", tooltip="Check everything and start a run"),
-        Binding("f6", "measure", "measure", id="form.measure", tooltip="Measure what full, LoRA and QLoRA cost here"),
-        Binding("space", "edit", "edit", show=False, id="form.edit", tooltip="Edit the field, or take its next choice"),
-        Binding("u", "reset", "undo", id="form.reset", tooltip="Give the field the preset's value back"),
-        Binding("D", "differences", "changes", id="form.differences", tooltip="Show what differs from the preset"),
-        Binding("exclamation_mark", "problem", "next problem", id="form.problem", tooltip="Go to the next wrong field"),
-        Binding("escape", "leave", "back", show=False, id="form.leave", tooltip="Leave the field, then the form"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(self, form: FormState) -> None:
         super().__init__()
@@ -76,14 +65,7 @@ class FormScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show the form."""
         self.query_one("#editor").display = False
-        hints = [
-            Hint("⏎", "edit", "screen.edit"), Hint("F2", "advanced", "screen.advanced"),
-            Hint("F3", "presets", "screen.presets"), Hint("F4", "save as", "screen.save"),
-            Hint("F5", "start", "screen.launch"), Hint("F6", "measure", "screen.measure"),
-            Hint("u", "undo", "screen.reset"), Hint("D", "changes", "screen.differences"),
-            Hint("!", "next problem", "screen.problem"),
-        ]  # fmt: skip
-        self.query_one(KeyLine).show_hints([hints, PLACE_HINTS])
+        self.query_one(KeyLine).show_hints(HINTS)
         self._show_form(cursor=0)
 
     def _show_form(self, *, cursor: int | None = None) -> None:
@@ -119,7 +101,7 @@ class FormScreen(Screen[None]):
             side.show(change_lines(self._form))
             return
         lines = [line(word(text, tone)) for text, tone in help_lines(self._form, slot)]
-        derived = derived_lines(self._form.draft.values)
+        derived = derived_lines(self._form.preset_of(slot))
         if self.has_class("-wide"):
             lines += [line(), line(word("what follows", "title")), *derived]
             lines += [line(), line(word("changes", "title")), *change_lines(self._form)]
@@ -201,6 +183,54 @@ class FormScreen(Screen[None]):
             self._form.reset(slot)
             self._show_form()
 
+    def action_fold(self) -> None:
+        """Open the item of a list in which the cursor is, or close it."""
+        slot = self._slot()
+        item = toggle_fold(self._form, slot) if slot is not None else None
+        if item is not None:
+            self._show_form()
+            self._go_to(item)
+
+    def _go_to(self, place: Place) -> None:
+        """Put the cursor on the first row of a place."""
+        depth = len(place)
+        at = next((index for index, slot in enumerate(self._slots) if slot.path[:depth] == place), None)
+        if at is not None:
+            self.query_one(RowList).move_to(at)
+
+    @work
+    async def action_add_item(self) -> None:
+        """Add an item to the list in which the cursor is, behind the one under it."""
+        slot = self._slot()
+        place = list_of(self._form, slot) if slot is not None else None
+        if slot is None or place is None:
+            self.console_app.tell(safe("Here is no list to which something could be added."), "warning")
+            return
+        kind = await choose_item(self.console_app, self._form, place)
+        if kind is not None:
+            item = item_of(self._form, slot)
+            at = item[-1] if item is not None and item[:-1] == place else -1
+            added = add_item(self._form, place, kind, after=at if isinstance(at, int) and at >= 0 else 10**6)
+            self._show_form()
+            self._go_to(added)
+
+    def action_remove_item(self) -> None:
+        """Take the item whose first row is under the cursor out of its list."""
+        slot = self._slot()
+        item = item_headed_by(slot) if slot is not None else None
+        if item is not None:
+            remove_item(self._form, item)
+            self._show_form()
+
+    def action_shift(self, by: int) -> None:
+        """Move the item whose first row is under the cursor before or behind its neighbour."""
+        slot = self._slot()
+        item = item_headed_by(slot) if slot is not None else None
+        if item is not None:
+            to = move_item(self._form, item, by)
+            self._show_form()
+            self._go_to(to)
+
     def action_differences(self) -> None:
         """Show the changes instead of the help, and back."""
         self._show_changes = not self._show_changes
@@ -211,6 +241,9 @@ class FormScreen(Screen[None]):
         if not self._form.wrong:
             return
         rows = self.query_one(RowList)
+        for place in self._form.wrong:
+            self._form.unfold_to(place)
+        self._show_form()
         wrong = [index for index, slot in enumerate(self._slots) if slot.path in self._form.wrong]
         if wrong:
             rows.move_to(next((index for index in wrong if index > rows.cursor), wrong[0]))

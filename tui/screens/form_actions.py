@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from core.config.drafts import path_text
 from core.config.fields import Slot
+from core.config.yaml_text import Place
 from core.errors import FootplateError
 from core.run.directory import check_run_name
 from core.run.runs import next_name
+from tui.forms.form_lists import kinds_of
 from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
 from tui.screens.measure import STEPS, MeasureScreen
 from tui.services.measuring import measuring_environment, questions
-from tui.services.safe_text import SafeText, safe
+from tui.services.safe_text import SafeText, safe, safe_text
 
 if TYPE_CHECKING:
     from tui.console import FootplateApp
@@ -35,6 +38,15 @@ async def choose_value(app: FootplateApp, form: FormState, slot: Slot) -> bool:
 
 def _choice_words(choice: str | int | bool | None) -> str:
     return "(empty)" if choice is None else str(choice).lower() if isinstance(choice, bool) else str(choice)
+
+
+async def choose_item(app: FootplateApp, form: FormState, place: Place) -> str | None:
+    """Let the user say what is added to a list; "" where there is one kind only, None where nothing is to be added."""
+    kinds = kinds_of(form, place)
+    if len(kinds) < 2:
+        return kinds[0][0] if kinds else None
+    options = [Option(tag, safe(tag.replace("_", " ")), safe(about)) for tag, about in kinds]
+    return await app.push_screen_wait(MenuDialog(safe(f"Add to {path_text(place)}"), options))
 
 
 async def save_form(app: FootplateApp, form: FormState) -> None:
@@ -78,7 +90,7 @@ def measure_form(app: FootplateApp, form: FormState) -> None:
         asked = questions(form.draft, (), app.home, steps=STEPS)
         environment = measuring_environment(app.helper_environment, app.home)
     except FootplateError as error:
-        app.tell(safe(str(error)), "error")
+        app.tell(safe_text(str(error)), "error")
         return
     app.push_screen(MeasureScreen(asked, environment))
 
