@@ -13,7 +13,7 @@ from core.model.log_probs import target_log_probs
 from core.model.reading import Reading
 from core.training.advantages import flat_groups, group_advantages, moments
 from core.training.objectives import Terms
-from core.training.policy_losses import clipped_policy, token_weights, weighted_kl_losses
+from core.training.policy_losses import clipped_policy, kl_divergences, token_weights, weighted_kl_losses
 from core.training.rollout import Lessons, ResponseBatch, RolledOut
 
 
@@ -79,6 +79,11 @@ def group_lessons(rolled: RolledOut, grpo: GroupRelative) -> Lessons:
     if grpo.drop_flat_groups:
         is_taught &= ~flat.repeat_interleave(grpo.group)
     metrics = {"train/flat_groups": float(flat.float().mean())}
+    if rewards.isfinite().any():
+        metrics["train/reward"] = float(rewards.nanmean())
+    if rolled.reference is not None:
+        divergences = kl_divergences(rolled.old, rolled.reference, "k1")
+        metrics["train/kl"] = float(divergences.sum()) / len(rolled.answered)
     if is_taught.any():
         mean, variance = moments(advantages, is_taught)
         metrics |= {"train/advantage_mean": float(mean), "train/advantage_std": float(variance.sqrt())}

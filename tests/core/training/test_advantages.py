@@ -98,8 +98,8 @@ def test_groups_are_compared_within_themselves() -> None:
 
 
 def test_flat_groups_are_found_and_have_no_advantage() -> None:
-    rewards = torch.tensor([0.3, 0.3, 0.3, 0.3001, 1e4, 1e4 + 1e-3, 0.0, 1.0])
-    assert flat_groups(rewards, 2).tolist() == [True, False, True, False]
+    rewards = torch.tensor([0.3, 0.3, 0.3, 0.3001, 1e4, 1e4 + 1e-3, 0.0, 1.0, 0.0, 1e-9])
+    assert flat_groups(rewards, 2).tolist() == [True, False, True, False, True]
     assert group_advantages(torch.full((4,), 0.7), 4, scale="group").tolist() == [0.0] * 4
 
 

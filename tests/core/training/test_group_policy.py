@@ -143,7 +143,8 @@ def test_tokens_have_the_advantage_of_their_response_and_flat_groups_are_left_ou
     assert found.taught == [0, 1]  # of the last two groups one reward is left, which is equal to itself
     assert found.advantages.tolist() == [0.5, 0.5, -0.5, *[0.0] * 8]
     assert found.metrics == {
-        "train/flat_groups": 0.75, "train/advantage_mean": 0.0, "train/advantage_std": pytest.approx(0.5**0.5)
+        "train/flat_groups": 0.75, "train/reward": pytest.approx(7.6 / 6),
+        "train/advantage_mean": 0.0, "train/advantage_std": pytest.approx(0.5**0.5),
     }  # fmt: skip
     kept = group_lessons(rolled, GroupRelative(group=2, scale="none", drop_flat_groups=False))
     assert kept.taught == [0, 1, 2, 3, 5, 6]
@@ -153,7 +154,12 @@ def test_only_flat_groups_teach_nothing_and_divide_by_nothing() -> None:
     found = group_lessons(rolled_out([1.0] * 4, [1, 2, 3, 4], [True] * 4), GroupRelative(group=2))
     assert found.taught == []
     assert found.advantages.tolist() == [0.0] * 10
-    assert found.metrics == {"train/flat_groups": 1.0}
+    assert found.metrics == {"train/flat_groups": 1.0, "train/reward": 1.0}
+
+
+def test_the_divergence_from_the_reference_is_shown_a_response() -> None:
+    rolled = replace(rolled_out([0.0, 1.0], [2, 1], [True] * 2), reference=torch.tensor([-0.1, -0.2, -0.5]))
+    assert group_lessons(rolled, GroupRelative(group=2)).metrics["train/kl"] == pytest.approx(0.4)
 
 
 def test_a_response_that_was_cut_has_its_own_reward_or_the_one_that_is_given() -> None:
