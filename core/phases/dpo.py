@@ -1,11 +1,170 @@
-"""Not built yet."""
+"""Direct preference optimisation and its kin: a policy learns from pairs of answers without a reward model.
+
+The loss compares how much likelier the policy makes the better answer, against the model that training began with, than
+the worse one (Rafailov et al. 2023, equation 7). What that model says is computed once, before the first step, and kept
+for other runs; or at each step with the adapter switched off. Dropout is off: the policy begins as the reference.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from core.config.adapter import Full
 from core.config.phases import DPOConfig
+from core.data.manifest import Split
+from core.data.prepare import PreparationStopped
+from core.errors import UsageError
+from core.model.dropout import switch_off_dropout
+from core.model.roles import Role
+from core.run.events import Evaluated, Notice, Sampled, Series
 from core.run.session import Outcome, Session
+from core.training.batches import Batches
+from core.training.engine import Engine
+from core.training.loop import Work, fit
+from core.training.pairs import References, pack_pairs
+from core.training.preference import (
+    SHARED_SERIES,
+    Beginning,
+    Place,
+    Preferences,
+    begin_attempt,
+    dealt_out,
+    prepared_preferences,
+)
+from core.training.preference_evaluation import Examination, evaluate_preferences
+from core.training.preference_objectives import DirectPreferences, with_reference_point
+from core.training.reference import ReferenceModel, identity_of, reference_log_probs, references_digest
+from core.training.resume import Position
+from core.training.sample import sample
+from core.training.setup import export, left_before_training, owed_at, planned_steps
+from core.training.trainable import Trainable, trainable_model
+
+SERIES = (
+    *SHARED_SERIES,
+    Series(name="train/chosen_reward", title="better answers", panel="rewards"),
+    Series(name="train/rejected_reward", title="worse answers", panel="rewards"),
+    Series(name="eval/chosen_reward", title="held-out, better", panel="rewards"),
+    Series(name="eval/rejected_reward", title="held-out, worse", panel="rewards"),
+)
+KTO_SERIES = (
+    Series(name="train/reference_point", title="reference point", unit="nats", panel="reference point"),
+    Series(name="eval/reference_point", title="held-out reference point", unit="nats", panel="reference point"),
+)
+
+NO_DROPOUT = "dropout is switched off in dpo: the policy is compared with a reference that has none"
 
 
 def run(config: DPOConfig, session: Session, *, allow_inexact: bool) -> Outcome:
-    """Not built yet."""
-    raise NotImplementedError
+    """Align the policy of `config` to its preferences, from the start or from the newest checkpoint."""
+    begin = time.monotonic()
+    loss = config.dpo.loss
+    # 1. data: prompts with a better and a worse answer as tokens; for kto also answers that were judged
+    try:
+        preferences = prepared_preferences(config, session, mismatched=loss == "kto")
+    except PreparationStopped:
+        return left_before_training(session)
+    if loss != "kto":
+        preferences.check_pairs(f"dpo.loss: {loss}")
+    for prompt in config.sampling.prompts:  # one that cannot be asked ends the run now and not after its last step
+        preferences.prompt_ids(prompt)
+    tokens = preferences.tokens
+    steps = planned_steps(config, tokens.manifest.train.documents)
+
+    # 2. the policy, its optimizer, and what the reference says of every answer
+    place = Place.of(config)
+    with session.section("loading"):
+        folder = preferences.model_folder
+        trainable = trainable_model(config, tokens.manifest, folder, device=place.device, dtype=place.dtype)
+        switched_off = switch_off_dropout(trainable.model)
+        engine = Engine(trainable.model, config.optimizer, device=place.device, dtype=place.dtype)
+    policy, reference = _roles(config, trainable)
+    references: Mapping[Split, References] = {}
+    if loss != "orpo" and config.dpo.reference == "cached":
+        identity = identity_of(config, trainable, preferences, engine)
+        asked = ReferenceModel(engine, reference, policy, dealt_out(config), identity)
+        kept = reference_log_probs(asked, {split: preferences.rows(split) for split in preferences.splits}, session)
+        if kept is None:
+            return left_before_training(session)
+        references = kept
+    objective = DirectPreferences(trainable.reading, config.dpo, policy, reference)
+
+    # 3. the order of the pairs, and where in it this attempt begins
+    rows, held_out = preferences.rows("train", references=references), preferences.held_out(references)
+    complete = partial(with_reference_point, engine, objective) if loss == "kto" else list
+    batches = Batches(rows, dealt_out(config), pack=pack_pairs, complete=complete)
+    series = SERIES + (KTO_SERIES if loss == "kto" else ())
+    digests = {"reference": references_digest(references)} if references else {}
+    beginning = Beginning(preferences, trainable, engine, batches, held_out, steps, series, digests)
+    position, marks = begin_attempt(config, session, beginning, allow_inexact=allow_inexact)
+    if switched_off:
+        session.emit(Notice(level="info", code="no_dropout", message=NO_DROPOUT))
+
+    # 4. train
+    evaluate_now, sample_now = _examinations(session, config, preferences, beginning, objective, position)
+    work = Work(
+        session=session, config=config, engine=engine, objective=objective, batches=batches, steps=steps,
+        position=position, marks=marks, evaluate=evaluate_now, sample=sample_now,
+        owed=owed_at(session, config, step=position.step, steps=steps),
+    )  # fmt: skip
+    outcome = fit(work)
+
+    # 5. the result
+    if outcome == "finished":
+        export(session, engine, tokens, trainable, step=position.step, begin=begin)
+    return outcome
+
+
+def _roles(config: DPOConfig, trainable: Trainable) -> tuple[Role, Role]:
+    """Return the policy, and the model that it began as: itself with the adapter switched off, where it has one.
+
+    Without one they are the same, and the reference must be asked before the first step.
+    Raises: UsageError where the reference is wanted at each step and would have moved by then.
+    """
+    model, reading, adapter = trainable.model, trainable.reading, config.adapter
+    if isinstance(adapter, Full):
+        if config.dpo.reference == "each_step" and config.dpo.loss != "orpo":
+            raise UsageError(
+                "dpo.reference: each_step needs an adapter that can be switched off, and the whole model is trained",
+                hint="Set dpo.reference to cached, or adapter.kind to lora.",
+            )
+        return Role("policy", model, reading), Role("reference", model, reading)
+    if config.dpo.reference == "each_step" and adapter.embeddings == "whole":
+        raise UsageError(
+            "dpo.reference: each_step switches the adapter off, but the embeddings are trained as a whole and stay",
+            hint="Set dpo.reference to cached, or adapter.embeddings to new_tokens or frozen.",
+        )
+    return Role("policy", model, reading, "default"), Role("reference", model, reading, "")
+
+
+def _examinations(
+    session: Session,
+    config: DPOConfig,
+    preferences: Preferences,
+    beginning: Beginning,
+    objective: DirectPreferences,
+    position: Position,
+) -> tuple[Callable[[], Evaluated | None] | None, Callable[[], list[Sampled]]]:
+    """Return what evaluates, None without held-out rows, and what samples, the policy as it stands at `position`."""
+    engine, held_out = beginning.engine, beginning.held_out
+
+    def is_leaving() -> bool:
+        return session.leaving() is not None
+
+    def evaluate_now() -> Evaluated | None:
+        examination = Examination(config, held_out, is_leaving)
+        return evaluate_preferences(engine, objective, examination, step=position.step)
+
+    def sample_now() -> list[Sampled]:
+        return sample(
+            engine,
+            preferences.tokens.folder / "tokenizer",
+            config.sampling,
+            seed=config.seed,
+            step=position.step,
+            prompt_ids=preferences.prompt_ids,
+            is_leaving=is_leaving,
+        )
+
+    return evaluate_now if any(len(part.rows) for part in held_out) else None, sample_now

@@ -192,10 +192,11 @@ def _shown(better: Tensor, worse: Tensor) -> dict[str, tuple[Tensor, float]]:
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Run the block in evaluation mode, and go back to what was before."""
-    was_training = model.training
+    """Run the block in evaluation mode; the training flag of every module is put back."""
+    flags = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, flag in flags:
+            module.training = flag
