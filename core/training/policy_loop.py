@@ -1,0 +1,219 @@
+"""Rollout after rollout: the policy writes, is judged, and is updated a few times on what it wrote.
+
+A step is one applied update, and a run goes by steps; but it saves, evaluates, samples and leaves only between two
+rollouts, where nothing but parameters, counters and the cursor has to be kept. So a run ends with the rollout in which
+it reaches its steps, and a run that was continued with more steps equals one that had them from the start.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from core.config.phases import GRPOConfig, PPOConfig
+from core.errors import DataError, NumericError, UsageError
+from core.run.events import Notice, Series
+from core.run.faults import fault
+from core.run.session import Outcome
+from core.training.batches import Batches
+from core.training.course import Course, attend, count_step, due_at, leave, refused
+from core.training.engine import StepResult
+from core.training.objectives import Objective
+from core.training.rollout import (
+    Lessons,
+    Prompt,
+    ResponseBatch,
+    RolledOut,
+    minibatches,
+)
+from core.training.schedule import learning_rate_at
+from core.training.writing import Writing, roll_out
+
+SERIES = (
+    Series(name="train/reward", title="reward", panel="reward", lower_is_better=False),
+    Series(name="train/kl", title="KL from the reference", unit="nats a response", panel="KL"),
+    Series(name="train/loss", title="loss", panel="loss"),
+    Series(name="train/policy_loss", title="policy loss", panel="loss"),
+    Series(name="train/ratio_kl", title="KL from the writer", unit="nats a token", panel="ratio"),
+    Series(name="train/clip_fraction", title="clip fraction", panel="clip fraction"),
+    Series(name="train/entropy", title="entropy", unit="nats a token", panel="entropy"),
+    Series(name="train/advantage_mean", title="advantage, mean", panel="advantage"),
+    Series(name="train/advantage_std", title="advantage, spread", panel="advantage"),
+    Series(name="train/response_length", title="response length", unit="tokens", panel="response length"),
+    Series(name="train/ended", title="ended by themselves", panel="ended by themselves"),
+    Series(name="train/learning_rate", title="learning rate", panel="learning rate"),
+    Series(name="train/grad_norm", title="gradient norm", panel="gradient norm"),
+    Series(name="train/tokens_per_second", title="tokens per second", unit="tok/s", panel="tokens per second"),
+    Series(name="train/generation_tokens_per_second", title="writing", unit="tok/s", panel="tokens per second"),
+    Series(name="train/training_tokens_per_second", title="updating", unit="tok/s", panel="tokens per second"),
+    Series(name="eval/reward", title="held-out reward", panel="reward", lower_is_better=False),
+    Series(name="eval/response_length", title="held-out length", unit="tokens", panel="response length"),
+    Series(name="eval/ended", title="held-out: ended by themselves", panel="ended by themselves"),
+)
+
+
+@dataclass(kw_only=True)
+class PolicyWork(Course):
+    """A course of rollouts: how the policy writes, what a rollout teaches, and what an update minimises.
+
+    each: responses to a prompt. epochs: how often a rollout is gone through. parts: the models that an update computes
+    in turn, see `minibatches`. stop_kl: nats a token after which the remaining updates of a rollout are left out.
+    learn may change position.method.
+    """
+
+    writing: Writing
+    batches: Batches[list[Prompt]]
+    learn: Callable[[RolledOut], Lessons]
+    objective: Objective[ResponseBatch]
+    each: int
+    epochs: int
+    stop_kl: float | None
+    parts: Sequence[Literal["policy", "value", "both"]] = ("policy",)
+
+
+def first_memory() -> dict[str, int]:
+    """Return what the loop remembers at the start: the number of the next rollout, and the step of the one before."""
+    return {"rollout": 0, "since": 0}
+
+
+def planned_updates(config: PPOConfig | GRPOConfig, prompts: int, *, each: int, epochs: int) -> int:
+    """Return the number of steps: as configured, or for so many epochs of `prompts`; whole rollouts in either case.
+
+    Raises: DataError without prompts; UsageError where the warm-up is as long as the run.
+    """
+    if prompts == 0:
+        raise DataError("the training split has no prompt", hint="Give more data, or a smaller held_out_fraction.")
+    schedule, responses = config.schedule, config.rollout.responses
+    updates = epochs * (responses // config.batch.size)
+    rollouts = (
+        math.ceil(schedule.steps / updates)
+        if schedule.steps
+        else math.ceil(prompts * (schedule.epochs or 1) / (responses // each))
+    )
+    steps = max(1, rollouts) * updates
+    if schedule.warmup_steps >= steps:
+        raise UsageError(
+            f"schedule.warmup_steps is {schedule.warmup_steps}, and the run has {steps} steps",
+            hint="The warm-up must be shorter than the run.",
+        )
+    return steps
+
+
+def improve(work: PolicyWork) -> Outcome:
+    """Roll out and update until `work.steps` updates are applied or the run is to leave, having saved a checkpoint.
+
+    What is due, or asked by a console, is done after a rollout's updates: log, save, evaluate, sample, leave. Asked to
+    leave while the policy writes, the run gives that rollout up; asked while it updates, it finishes them first.
+    Raises: NumericError after a refused step, as configured, or after many rollouts that taught nothing: the last
+    checkpoint stands, since the state within a rollout is none to go on from.
+    """
+    session, position = work.session, work.position
+    attend(work, set(work.owed))
+    while position.step < work.steps:
+        if (reason := session.leaving()) is not None:
+            return leave(work, reason)
+        since, cursor, number = position.step, work.batches.cursor, position.method["rollout"]
+        with session.section("writing"):
+            rolled = roll_out(work.writing, _next_prompts(work), number, each=work.each)
+        if rolled is None:
+            work.batches.move_to(cursor)
+            continue
+        fault("rollout.written")
+        _tell_of_dropped(work, rolled)
+        with session.section("training"), work.writing.actors.learning():
+            _update(work, rolled, work.learn(rolled))
+        position.method |= {"rollout": number + 1, "since": since}
+        _check_learned(work, since)
+        attend(work, due_at(position.step, work.steps, config=work.config, since=since))
+    if (reason := session.leaving()) is not None:
+        return leave(work, reason)
+    return "finished"
+
+
+def _next_prompts(work: PolicyWork) -> list[Prompt]:
+    (prompts,) = work.batches.next_step()
+    return prompts
+
+
+def _update(work: PolicyWork, rolled: RolledOut, lessons: Lessons) -> None:
+    """Go through a rollout `work.epochs` times, an update a minibatch, unless the policy has moved far enough."""
+    config = work.writing.config
+    planned = max(1, work.epochs * math.ceil(len(lessons.taught) / config.batch.size))
+    for epoch in range(work.epochs):
+        for micro_batches in minibatches(config, rolled, lessons, epoch=epoch, parts=work.parts):
+            begin = time.monotonic()
+            rate = learning_rate_at(work.position.step, steps=work.steps, schedule=config.schedule)
+            result = work.engine.step(micro_batches, work.objective, learning_rate=rate)
+            if not result.applied:
+                refused(work, result)
+                continue
+            count_step(work, result)
+            fault("rollout.updated")
+            seconds = time.monotonic() - begin
+            values = _values(result, rolled, lessons, rate=rate, seconds=seconds, before=rolled.seconds / planned)
+            if work.position.step % config.cadence.log_steps == 0 or work.position.step == work.steps:
+                work.session.metrics(step=work.position.step, tokens=work.position.tokens, values=values)
+            if work.stop_kl is not None and values["train/ratio_kl"] > work.stop_kl:
+                return
+
+
+def _values(
+    result: StepResult, rolled: RolledOut, lessons: Lessons, *, rate: float, seconds: float, before: float
+) -> dict[str, float]:
+    """Return the row of an update; `before` is its share of the seconds of writing and judging."""
+    lengths = rolled.lengths
+    return {
+        "train/loss": result.loss,
+        "train/learning_rate": rate,
+        "train/grad_norm": result.grad_norm,
+        "train/tokens_per_second": result.tokens / max(seconds + before, 1e-9),
+        "train/generation_tokens_per_second": sum(lengths) / max(rolled.writing_seconds, 1e-9),
+        "train/training_tokens_per_second": result.tokens / max(seconds, 1e-9),
+        **_worth(rolled),
+        "train/response_length": fmean(lengths),
+        "train/ended": fmean(one.response.ended for one in rolled.answered),
+        **lessons.metrics,
+        **result.metrics,
+    }
+
+
+def _worth(rolled: RolledOut) -> dict[str, float]:
+    """Return the mean reward of a response, and how far its tokens are from the reference (nats, k1)."""
+    rewards = [rolled.rewards[number] for number in rolled.judged]
+    worth = {"train/reward": fmean(rewards)} if rewards else {}
+    if rolled.reference is not None:
+        worth["train/kl"] = float((rolled.old - rolled.reference).sum()) / len(rolled.answered)
+    return worth
+
+
+def _tell_of_dropped(work: PolicyWork, rolled: RolledOut) -> None:
+    dropped = len(rolled.rewards) - len(rolled.judged)
+    if not dropped:
+        return
+    place = next(number for number in range(len(rolled.rewards)) if number not in set(rolled.judged))
+    text = rolled.answered[place].text
+    message = (
+        f"{dropped} of {len(rolled.rewards)} responses of rollout {rolled.number} are left out: their reward is not a "
+        f"finite number; the first begins {text[:80]!r}"
+    )
+    work.session.emit(Notice(level="warning", code="non_finite_reward", message=message, step=work.position.step))
+
+
+def _check_learned(work: PolicyWork, since: int) -> None:
+    """Say where a rollout taught nothing. Raises: NumericError after cadence.max_skipped_steps of them in a row."""
+    position, most = work.position, work.config.cadence.max_skipped_steps
+    if position.step > since:
+        return
+    position.refused_in_a_row += 1
+    number = position.method["rollout"] - 1
+    message = f"nothing was learned from rollout {number}: no response of it says what is better"
+    work.session.emit(Notice(level="warning", code="nothing_learned", message=message, step=position.step))
+    if position.refused_in_a_row > most:
+        raise NumericError(
+            f"{position.refused_in_a_row} rollouts in a row taught nothing; the last: {message}",
+            hint="The policy may always get the best reward or never any: look at the samples, and at the rewards.",
+        )
