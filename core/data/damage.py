@@ -16,7 +16,7 @@ from itertools import islice
 from typing import assert_never
 
 from core.config.preferences import Damage
-from core.data.formats import Conversation, Preference, Turn
+from core.data.formats import Conversation, Preference, Turn, unsupervised
 from core.data.splits import is_held_out, question_of
 from core.data.tally import RowError, Tally
 
@@ -77,8 +77,7 @@ def _pair(row: _Row, damage: Damage, others: Sequence[_Row], seed: int) -> Prefe
         worse = damaged(row.answer, damage, drawn)
     if worse.strip() == row.answer.strip() or not worse.strip():
         raise RowError("equal_pair", f"expected an answer that {damage.rule} makes worse, found one that it leaves")
-    asked = tuple(Turn(turn.role, turn.content, turn.input, supervised=turn.role != "assistant") for turn in prompt)
-    return Preference(asked, (Turn("assistant", answer.content),), (Turn("assistant", worse),))
+    return Preference(unsupervised(prompt), (Turn("assistant", answer.content),), (Turn("assistant", worse),))
 
 
 def _other(answer: str, answers: Sequence[str], drawn: random.Random) -> str:

@@ -14,7 +14,17 @@ from core.config.data import InstructionData, RowFormat
 from core.config.preferences import PreferenceData, PromptData, RowData
 from core.config.sources import Columns
 from core.data.damage import damaged_pairs
-from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, canonical, conversations
+from core.data.formats import (
+    Canonical,
+    Conversation,
+    Judged,
+    Preference,
+    Prompt,
+    Turn,
+    canonical,
+    conversations,
+    unsupervised,
+)
 from core.data.rows import Row
 from core.data.tally import Tally
 from core.errors import DataError
@@ -108,13 +118,10 @@ def prompt_of(item: Canonical) -> Prompt:
         case Judged():
             *before, answer = item.conversation.turns
             if not item.label:
-                return Prompt(_unsupervised(before))
+                return Prompt(unsupervised(before))
         case Conversation():
             *before, answer = item.turns
         case _:
             assert_never(item)
-    return Prompt(_unsupervised(before), answer.content if answer.content.strip() else None)
+    return Prompt(unsupervised(before), answer.content if answer.content.strip() else None)
 
-
-def _unsupervised(turns: list[Turn]) -> tuple[Turn, ...]:
-    return tuple(Turn(turn.role, turn.content, turn.input, supervised=turn.role != "assistant") for turn in turns)

@@ -23,7 +23,17 @@ from core.config.filters import (
 from core.data.duplicates import EXACT_WIDTH, exact_key, near_keys
 from core.data.filters.build import text_filter
 from core.data.filters.verdict import Changed, Dropped, TextFilter
-from core.data.formats import Canonical, Conversation, Judged, Preference, Prompt, Turn, turns_of_all, with_each_turn
+from core.data.formats import (
+    Canonical,
+    Conversation,
+    Judged,
+    Preference,
+    Prompt,
+    Turn,
+    turns_of_all,
+    unsupervised,
+    with_each_turn,
+)
 
 Value = str | Canonical
 StepResult = Dropped | tuple[Value, dict[str, int]] | None
@@ -108,10 +118,10 @@ def _as_conversation(value: Value) -> Conversation:
         case Conversation():
             return value
         case Preference():
-            return Conversation(value.prompt + value.chosen)
+            return Conversation(unsupervised(value.prompt) + value.chosen)
         case Judged():
             *prompt, answer = value.conversation.turns
-            return Conversation((*prompt, answer if value.label else replace(answer, supervised=False)))
+            return Conversation(unsupervised(prompt) + ((answer,) if value.label else unsupervised([answer])))
         case _:
             raise ValueError("the configuration allows this filter with rows that have answers only")
 

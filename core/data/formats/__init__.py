@@ -13,6 +13,7 @@ from core.data.formats.conversation import (
     loaded,
     messages_of,
     turns_of_all,
+    unsupervised,
     with_each_turn,
 )
 from core.data.formats.detect import detect, recognised
@@ -34,5 +35,6 @@ __all__ = [
     "needs_whole_files",
     "recognised",
     "turns_of_all",
+    "unsupervised",
     "with_each_turn",
 ]

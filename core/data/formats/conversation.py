@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
@@ -128,6 +128,11 @@ def with_each_turn(item: Canonical, change: Callable[[Turn], Turn]) -> Canonical
             return Prompt(changed(item.turns), answer)
         case _:
             assert_never(item)
+
+
+def unsupervised(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """Return the turns of a prompt: no answer in it is one that the loss counts."""
+    return tuple(Turn(turn.role, turn.content, turn.input, supervised=turn.role != "assistant") for turn in turns)
 
 
 def loaded(text: str) -> Canonical:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.formats import Conversation, Judged, Preference, Prompt, Turn
+from core.data.formats import Conversation, Judged, Preference, Prompt, Turn, unsupervised
 from core.data.tally import RowError, show
 from core.data.tokens.examples import Example, ExampleEncoder, last_answer, shortened
 from core.data.tokens.faults import Faults
@@ -147,8 +147,7 @@ def sides_of(row: Answered) -> list[Conversation]:
 
 
 def _supervised(prompt: tuple[Turn, ...], answers: tuple[Turn, ...]) -> Conversation:
-    asked = (replace(turn, supervised=turn.role != "assistant") for turn in prompt)
-    return Conversation((*asked, *(replace(turn, supervised=True) for turn in answers)))
+    return Conversation((*unsupervised(prompt), *(replace(turn, supervised=True) for turn in answers)))
 
 
 def _one(examples: list[Example] | RowError) -> Example:

@@ -6,6 +6,7 @@ import pytest
 
 from core.config.data import InstructionData, TextData, TrainedTokenizer
 from core.config.filters import InstructionFilter, LengthFilter
+from core.config.preferences import PreferenceData, PromptData
 from core.config.sources import JSONSource
 from core.data.filter_choice import check_filters, usual_filters, with_filters_of
 from core.errors import ConfigurationError, UsageError
@@ -13,6 +14,8 @@ from core.errors import ConfigurationError, UsageError
 SOURCE = JSONSource(kind="json", path="rows.jsonl")
 TEXT = TextData(kind="text", sources=[SOURCE], tokenizer=TrainedTokenizer(kind="train"))
 INSTRUCTIONS = InstructionData(kind="instructions", sources=[SOURCE])
+PREFERENCES = PreferenceData(kind="preferences", sources=[SOURCE])
+PROMPTS = PromptData(kind="prompts", sources=[SOURCE])
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -66,9 +69,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_usual_filters_fit_the_data() -> None:
-    for data in (TEXT, INSTRUCTIONS):
+    for data in (TEXT, INSTRUCTIONS, PREFERENCES, PROMPTS):
         filters = usual_filters(data)
         assert filters
         check_filters(data.model_copy(update={"filters": filters}))
-    with pytest.raises(ConfigurationError):
-        check_filters(TEXT.model_copy(update={"filters": usual_filters(INSTRUCTIONS)}))
+    for data, words in ((TEXT, "documents"), (PROMPTS, "prompts")):
+        with pytest.raises(ConfigurationError, match=f"these are {words}"):
+            check_filters(data.model_copy(update={"filters": usual_filters(INSTRUCTIONS)}))
+    check_filters(PREFERENCES.model_copy(update={"filters": usual_filters(INSTRUCTIONS)}))

@@ -112,3 +112,22 @@ def test_questions_about_data_bring_no_torch(environment: dict[str, str], data: 
     types = [json.loads(answer)["type"] for answer in answers]
     assert [name for name in types if name != "progress"] == ["result"] * len(questions)
     assert not set(modules.split()) & {"torch", "transformers", "datasets", "textual"}
+
+
+def test_preview_of_pairs_and_prompts(home: Home, data: dict[str, Any]) -> None:
+    damaged = {**data, "kind": "preferences", "damage": {"rule": "cut"}}
+    made, asked = ask(home, {"verb": "preview", "data": damaged, "rows": 1},
+                      {"verb": "preview", "data": {**data, "kind": "prompts"}, "rows": 1})  # fmt: skip
+    (pair,), (prompt,) = made["rows"], asked["rows"]
+    assert (made["kind"], pair["kind"]) == ("preferences", "preference")
+    assert pair["chosen"][0]["text"].startswith(pair["rejected"][0]["text"])
+    assert pair["chosen"][0]["characters"] > pair["rejected"][0]["characters"] > 0
+    assert (asked["kind"], prompt["kind"], prompt["turns"][0]["text"]) == ("prompts", "prompt", "ask 0")
+    assert prompt["answer"] == {"text": "say 0. " * 9, "characters": 63}
+
+
+def test_rows_that_are_no_pairs_are_refused_in_words(home: Home, data: dict[str, Any]) -> None:
+    (refused,) = ask(home, {"verb": "preview", "data": {**data, "kind": "preferences"}})
+    assert (refused["type"], refused["exit_code"]) == ("error", 5)
+    assert "expected pairs of answers" in refused["message"]
+    assert "data.damage.rule" in refused["hint"]

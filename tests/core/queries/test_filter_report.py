@@ -9,8 +9,9 @@ import pytest
 
 from core import query
 from core.data.cleaning import trial
-from core.data.cleaning.report import FilterCounts, FilterReport, Report
+from core.data.cleaning.report import DROPPED, FilterCounts, FilterReport, Report
 from core.data.cleaning.trial import Candidate
+from core.data.formats import Conversation, Judged, Preference, Prompt, Turn
 from core.queries import filter_report
 from core.queries.filter_report import languages, lengths
 from core.run.directory import Home
@@ -242,3 +243,25 @@ def test_what_was_changed_is_shown_before_and_after(home: Home, tmp_path: Path) 
     assert second["lines"] == [{"before": "MRN: 45-2231", "after": "MRN: [ID]"}]
     assert none["changed"] == []
     assert "numbers" in wrong["hint"]
+
+
+@pytest.mark.parametrize("kind", ["preferences", "prompts"])
+def test_filters_are_tried_on_pairs_and_prompts(kind: str, home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": f"ask {n // 2}", "chosen": f"say {n}", "rejected": "say no"} for n in range(10)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"kind": kind, "sources": [{"kind": "json", "path": str(path)}],
+            "filters": [{"kind": "exact_duplicates", "on": "prompt"}]}  # fmt: skip
+    (found,) = _ask(home, {"data": data})
+    assert (found["documents"], found["kept"], found["formats"]) == (10, 5, ["preference"])
+    assert found["dropped"][0]["text"] == ("ask 0\nsay 1\nsay no" if kind == "preferences" else "ask 0\nsay 1")
+
+
+def test_a_pair_that_a_run_dropped_is_told_as_its_turns(tmp_path: Path) -> None:
+    row = Preference((Turn("user", "a"),), (Turn("assistant", "b"),), (Turn("assistant", "c"),))
+    for one, text in ((row, "a\nb\nc"), (Prompt(row.prompt, "d"), "a\nd")):
+        (tmp_path / DROPPED).write_text(json.dumps({"rule": "r", "text": one.dumped()}) + "\n")
+        assert [dropped["text"] for dropped in filter_report.dropped_in(tmp_path)] == [text]
+    conversation = Conversation((*row.prompt, *row.chosen))
+    (tmp_path / DROPPED).write_text(json.dumps({"rule": "r", "text": Judged(conversation, True).dumped()}) + "\n")
+    assert [dropped["text"] for dropped in filter_report.dropped_in(tmp_path)] == ["a\nb"]

@@ -175,3 +175,69 @@ def test_the_code_template_shows_its_tokens_also_with_a_tokenizer_that_only_stan
     assert counted == ["<|code|>", "say", "1", "1", "<|/code|>", "<|endoftext|>"]
     refused = _ask(home, {"data": {**data, "template": "code"}, "row": 1})
     assert "data.code_tokens.code_begin: expected a special token" in refused["message"]
+
+
+def pairs(data: dict[str, Any], *rows: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    Path(data["sources"][0]["path"]).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {**data, "kind": "preferences", **fields}
+
+
+def test_a_pair_is_shown_with_both_sides(home: Home, data: dict[str, Any], words: Path) -> None:
+    section = pairs(data, {"prompt": "ask", "chosen": "say 1", "rejected": "say 2 2"})
+    better = _ask(home, {"data": section, "tokenizer": str(words)})
+    (worse,) = better["further"]
+    for view, side, answer in ((better, "chosen", ["say", "1"]), (worse, "rejected", ["say", "2", "2"])):
+        assert (view["side"], view["left_out"], view["faults"]) == (side, 0, [])
+        assert [token["text"] for token in view["tokens"] if token["loss"]] == [*answer, "<|im_end|>"]
+        assert view["counts"]["loss"] == len(answer) + 1
+        assert view["text"].endswith(f"assistant {' '.join(answer)}<|im_end|>")
+    asked = [[token["text"] for token in view["tokens"] if not token["loss"]] for view in (better, worse)]
+    assert asked[0] == asked[1] == ["<|im_start|>", "user", "ask", "<|im_end|>", "<|im_start|>", "assistant"]
+    cut = _ask(home, {"data": section, "tokenizer": str(words), "max_tokens": 8})
+    assert [(len(view["tokens"]), view["left_out"]) for view in (cut, *cut["further"])] == [(7, 2), (8, 2)]
+
+
+@pytest.mark.parametrize(
+    ("row", "words_said"),
+    [
+        ({"prompt": "ask", "chosen": "say " * 9, "rejected": "1"}, "fewer than 9 tokens"),
+        ({"prompt": "ask", "chosen": "say 1", "rejected": "say  1"}, "the same tokens twice"),
+    ],
+)
+def test_what_keeps_a_pair_out_is_said_beside_its_tokens(
+    row: dict[str, Any], words_said: str, home: Home, data: dict[str, Any], words: Path
+) -> None:
+    found = _ask(home, {"data": pairs(data, row), "tokenizer": str(words), "max_tokens": 9})
+    for view in (found, *found["further"]):
+        assert words_said in view["faults"][0]
+        assert view["tokens"]
+    assert len(found["further"]) == 1
+
+
+@pytest.mark.parametrize(("label", "side"), [(True, "good"), (False, "bad")])
+def test_a_judged_answer_has_one_side(
+    label: bool, side: str, home: Home, data: dict[str, Any], words: Path
+) -> None:
+    section = pairs(data, {"prompt": "ask", "completion": "say 1", "label": label})
+    found = _ask(home, {"data": section, "tokenizer": str(words)})
+    assert (found["side"], found["further"], found["counts"]["loss"]) == (side, [], 3)
+
+
+def test_a_damaged_answer_hangs_on_the_seed(home: Home, data: dict[str, Any], words: Path) -> None:
+    row = {"prompt": "ask", "completion": "1 2 3 4 5 6 7 8 9"}
+    section = pairs(data, row, damage={"rule": "shuffle_words"})
+    views = [_ask(home, {"data": section, "tokenizer": str(words), "seed": seed}) for seed in (1, 1, 2)]
+    said = [[[t["text"] for t in view["tokens"] if t["loss"]] for view in (one, *one["further"])] for one in views]
+    assert said[0] == said[1] != said[2]
+    assert [one[0][:-1] for one in said] == [row["completion"].split()] * 3
+
+
+def test_of_a_prompt_the_loss_counts_nothing(home: Home, data: dict[str, Any], words: Path) -> None:
+    found = _ask(home, {"data": {**data, "kind": "prompts"}, "row": 2, "tokenizer": str(words)})
+    assert (found["side"], found["counts"]["loss"], found["counts"]["tokens"]) == ("prompt", 0, 7)
+    assert found["text"] == "<|im_start|>user ask 2<|im_end|><|im_start|>assistant "
+    (answer,) = found["further"]
+    assert (answer["side"], answer["text"], answer["template"]) == ("answer", "say 2 2", "none")
+    assert [(token["text"], token["loss"]) for token in answer["tokens"]] == [
+        ("say", False), ("2", False), ("2", False),
+    ]  # fmt: skip

@@ -164,3 +164,25 @@ def test_many_bad_rows_are_said_in_few_words(piped: Context, tmp_path: Path) -> 
     words = _printed(piped.words).splitlines()
     assert len(words) == 6
     assert words[-1] == "100 bad row(s) so far."
+
+
+def test_the_answer_that_a_prompt_comes_with(piped: Context, tmp_path: Path) -> None:
+    file = Path(_preset(piped, tmp_path, *ROWS))
+    file.write_text(file.read_text().replace("instructions", "prompts"))
+    preview(str(file), Window(rows=1), piped, as_json=False)
+    assert _printed(piped.output).splitlines()[1:] == [
+        "  user", "    ask 0", "  the answer that comes with it", "    say 0", "",
+    ]  # fmt: skip
+
+
+def test_damaged_answers_are_those_of_the_presets_seed(piped: Context, tmp_path: Path) -> None:
+    file = Path(_preset(piped, tmp_path, {"instruction": "ask", "output": "1 2 3 4 5 6 7 8 9"}))
+    text = file.read_text().replace("instructions", "preferences") + "  damage: {rule: shuffle_words}\n"
+    said = []
+    for seed in (1, 1, 2):
+        file.write_text(f"{text}seed: {seed}\n")
+        before = len(_printed(piped.output))
+        preview(str(file), Window(rows=1), piped, as_json=False)
+        said.append(_printed(piped.output)[before:])
+    assert said[0] == said[1] != said[2]
+    assert "  chosen: answer\n    1 2 3 4 5 6 7 8 9\n  rejected: answer\n" in said[0]

@@ -107,6 +107,22 @@ def test_classes_and_weights_of_a_training(here: Path, piped: Context) -> None:
     ]  # fmt: skip
 
 
+def test_both_sides_of_a_pair_and_the_answer_of_a_prompt_have_a_head(here: Path, piped: Context) -> None:
+    row = {"prompt": "one", "chosen": "yes", "rejected": "no"}
+    (here / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    tokens("rows.jsonl", Tokens(tokenizer="words"), piped, as_json=False)
+    text = _printed(piped.output)
+    better, worse = text.split("\nthe worse answer (rejected)\n")
+    assert "\nthe better answer (chosen)\n" in better
+    assert better.rstrip().endswith("█ y▏e▏s▏⟪<|im_end|>⟫▏")
+    assert worse.endswith("█ n▏o▏⟪<|im_end|>⟫▏\n")
+    (here / "mine.yaml").write_text(PRESET.replace("instructions", "prompts"))
+    tokens("mine.yaml", Tokens(), piped, as_json=False)
+    said = _printed(piped.output).removeprefix(text)
+    assert "\nthe prompt, up to where the response begins\n" in said
+    assert "\nthe answer that comes with it\n3 tokens: the loss counts 0 (0%)" in said
+
+
 def test_an_error_of_the_helper_keeps_its_exit_code(here: Path, piped: Context) -> None:
     with pytest.raises(QueryError, match="there is no row 7") as caught:
         tokens("mine.yaml", Tokens(row=7), piped, as_json=False)

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from core.config.data import RowFormat
 from core.config.sources import Columns
-from core.data.formats import Conversation, Turn, conversations, loaded, needs_whole_files
+from core.data.formats import (
+    Canonical,
+    Conversation,
+    Judged,
+    Preference,
+    Prompt,
+    Turn,
+    conversations,
+    loaded,
+    needs_whole_files,
+    turns_of_all,
+    with_each_turn,
+)
 from core.data.rows import Row
 from core.data.tally import Tally
 from core.errors import DataError
@@ -16,6 +29,34 @@ from core.errors import DataError
 def test_a_conversation_survives_being_written() -> None:
     turns = (Turn("system", "ü\n"), Turn("user", '"', "in"), Turn("assistant", "\u2028", supervised=False))
     assert loaded(Conversation(turns).dumped()) == Conversation(turns)
+
+
+@pytest.mark.parametrize("filled", ["", "in"])
+def test_every_row_survives_being_written_and_has_all_its_turns(filled: str) -> None:
+    asked = (Turn("system", "ü"), Turn("user", '"', filled))
+    good, bad = (Turn("assistant", "\u2028", supervised=False),), (Turn("assistant", "{}"), Turn("user", "x"))
+    rows: dict[Canonical, tuple[Turn, ...]] = {
+        Conversation((*asked, *good)): (*asked, *good),
+        Preference(asked, good, bad): (*asked, *good, *bad),
+        Judged(Conversation((*asked, *good)), False): (*asked, *good),
+        Prompt(asked): asked,
+        Prompt(asked, "\n"): (*asked, Turn("assistant", "\n")),
+    }
+    for row, turns in rows.items():
+        assert loaded(row.dumped()) == row
+        assert turns_of_all(row) == turns
+        louder = with_each_turn(row, lambda turn: replace(turn, content=f"{turn.content}!"))
+        assert [turn.content for turn in turns_of_all(louder)] == [f"{turn.content}!" for turn in turns]
+        assert type(louder) is type(row)
+    with pytest.raises(ValueError, match="expected a row"):
+        loaded('{"a": 1}')
+
+
+def test_what_pairs_and_prompts_are_for_is_said() -> None:
+    for shape, words in (("ranked", "phase: reward"), ("prompts", "phase ppo or grpo")):
+        with pytest.raises(DataError) as error:
+            list(conversations([], shape, Columns(), Tally("s", 1.0)))  # type: ignore[arg-type]
+        assert words in (error.value.hint or "")
 
 
 def test_bad_rows_are_counted_with_their_places_and_the_others_come_out() -> None:
