@@ -22,13 +22,13 @@ from core.config.adapter import LoRA, QLoRA
 from core.errors import CheckpointError, UsageError
 from core.model.active_adapter import recompute_under_its_adapter
 from core.model.base_record import AdapterRecord, check_base, read_record, write_record
-from core.model.embeddings import embedding_matrices, grow_embeddings
+from core.model.embeddings import embedding_matrices, freeze_output_head, grow_embeddings
 from core.model.injection import DEFAULT, adapter_of, check_layers, head_of, inject, lora_config, trained_rows
 from core.model.load import load_folder
 from core.model.placing import placed_whole
 from core.model.quantized import computing_in
 from core.model.save import copy_tokenizer, ending_at
-from core.model.scalar_head import HEAD_NAMES, HeadName
+from core.model.scalar_head import HEAD_NAMES, HeadName, add_head
 from core.model.targets import adapted_layers
 from core.model.verification import undisturbed
 
@@ -181,25 +181,41 @@ def _sort_lists(path: Path) -> None:
 
 
 def load_adapted(
-    base_folder: Path, adapter_folder: Path, *, quantized: bool, device: torch.device | None = None
+    base_folder: Path,
+    adapter_folder: Path,
+    *,
+    quantized: bool,
+    device: torch.device | None = None,
+    scoring: bool = False,
 ) -> Any:
     """Return the base with the adapter beside its weights, in evaluation mode, with nothing to train.
 
-    With `quantized` the base is in 4 bits as it was in the training, where it was; else in float32.
+    With `quantized` the base is in 4 bits as it was in the training, where it was; else in float32. With `scoring` it
+    may be a reward model, which then has its head `score`.
     Raises: UsageError for another base than the recorded one, for tensors that are missing, unexpected or of another
-    shape.
+    shape; for a reward model that was not asked for.
     """
     from transformers import GenerationConfig
 
     record = read_record(adapter_folder)
     check_base(record, base_folder)
     tensors, config = read_adapter(adapter_folder)
+    part = Part(heads=heads_in(tensors))
+    if part.heads and not scoring:
+        raise UsageError(
+            f"{adapter_folder} holds a reward model, which scores texts and writes none",
+            hint="Name a language model; `footplate score` gives the scores of a reward model.",
+        )
     quantization = record.quantization if quantized else None
-    model = load_folder(base_folder, quantization=quantization, device=device or torch.device("cpu"))
+    place = device or torch.device("cpu")
+    model = load_folder(base_folder, quantization=quantization, device=place, scoring=scoring)
     grow_embeddings(model, vocabulary_size=record.vocabulary_size, added=len(record.added_tokens))
     with torch.random.fork_rng(devices=[]), known_as_usage(adapter_folder):
         inject(model, config, with_embeddings=record.embeddings_trained)
-    fill_adapter(model, tensors, adapter_folder)
+    for head in part.heads:
+        freeze_output_head(model)
+        add_head(model, head, seed=0)
+    fill_adapter(model, tensors, adapter_folder, part)
     if (adapter_folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(adapter_folder)
     model.requires_grad_(False)

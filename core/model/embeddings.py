@@ -35,6 +35,15 @@ def embedding_matrices(model: Any) -> list[nn.Parameter]:
     return list(found.values())
 
 
+def freeze_output_head(model: Any) -> None:
+    """Train nothing of an output head but what the body shares with it: for models that give no logits."""
+    head = model.get_output_embeddings()
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+    for parameter in head.parameters() if head is not None else ():
+        if id(parameter) not in body:
+            parameter.requires_grad_(False)
+
+
 def _fill_with_mean(rows: torch.Tensor, old: int, end: int) -> None:
     with torch.no_grad():
         rows[old:end] = rows[:old].mean(0, dtype=torch.float64).to(rows.dtype)

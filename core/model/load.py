@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
 import torch
+from safetensors import safe_open
 
 from core.config.model import GGUFModel, Model, PresetModel, PretrainedModel, RunModel, ScratchModel
 from core.errors import UsageError
@@ -15,9 +17,13 @@ from core.model.base_record import Quantization
 from core.model.embeddings import grow_embeddings
 from core.model.quantized import loading, settle
 from core.model.resolve import resolve_model
+from core.model.reward_record import is_reward
 from core.model.save import save_model
+from core.model.scalar_head import add_head
 
 __all__ = ["Vocabulary", "build_model", "load_folder", "resolve_model", "save_model"]
+
+_SCORE = "score.weight"
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ def build_model(
                 built = _fresh(model, vocabulary)
             case PretrainedModel() | GGUFModel() | RunModel() | PresetModel():
                 assert folder is not None
-                built = load_folder(folder, quantization=quantization, device=device)
+                # Whether a reward model may be begun with is asked where the folder is found.
+                built = load_folder(folder, quantization=quantization, device=device, scoring=True)
                 grow_embeddings(built, vocabulary_size=vocabulary.size, added=vocabulary.added)
             case _:
                 assert_never(model)
@@ -64,12 +71,20 @@ def build_model(
     return built.to(device) if device is not None else built
 
 
-def load_folder(folder: Path, *, quantization: Quantization | None = None, device: torch.device | None = None) -> Any:
+def load_folder(
+    folder: Path,
+    *,
+    quantization: Quantization | None = None,
+    device: torch.device | None = None,
+    scoring: bool = False,
+) -> Any:
     """Return the causal language model in `folder`, in float32 and evaluation mode.
 
     With `quantization` the weights of its linear layers, but for the output head, are kept in 4 bits; they are made so
-    on `device`, which is meant for this case.
-    Raises: UsageError for a folder without config.json or safetensors, with code of its own, or with weights missing.
+    on `device`, which is meant for this case. With `scoring` the folder may hold a reward model: then the model has its
+    head `score`, and an output head that says nothing where it is no part of the body.
+    Raises: UsageError for a folder without config.json or safetensors, with code of its own, or with weights missing;
+    for a classifier, unless it is a reward model and asked for.
     """
     from transformers import AutoModelForCausalLM
 
@@ -80,21 +95,25 @@ def load_folder(folder: Path, *, quantization: Quantization | None = None, devic
         )
     how = {} if quantization is None else loading(quantization, device or torch.device("cpu"))
     try:
-        loaded, report = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            **how,
-        )
+        with torch.random.fork_rng(devices=[]):  # a head that is not there is drawn
+            loaded, report = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **how,
+            )
     except (ValueError, OSError, KeyError, RuntimeError) as error:
         raise UsageError(
             f"the model in {folder} cannot be loaded: {error}",
             hint="Code that comes with a model is never run; the architecture must be one that transformers has.",
         ) from error
+    is_scorer = _check_kind(folder, report["unexpected_keys"], scoring=scoring)
     absent = sorted(map(str, report["missing_keys"])) + sorted(map(str, report["mismatched_keys"]))
+    if is_scorer:
+        absent = [name for name in absent if not _is_of_output_head(loaded, name)]
     if absent:
         raise UsageError(
             f"the weights in {folder} lack {len(absent)} tensors of {type(loaded).__name__}, such as {absent[0]}",
@@ -102,7 +121,42 @@ def load_folder(folder: Path, *, quantization: Quantization | None = None, devic
         )
     if quantization is not None:
         settle(loaded)
+    if is_scorer:
+        _put_score(loaded, folder)
     return loaded
+
+
+def _check_kind(folder: Path, unexpected: Iterable[str], *, scoring: bool) -> bool:
+    """Return whether the folder holds a reward model. Raises: UsageError where it is no model of what is asked for."""
+    is_scorer = is_reward(folder)
+    if is_scorer and not scoring:
+        raise UsageError(
+            f"{folder} holds a reward model, which scores texts and writes none",
+            hint="Name a language model; `footplate score` gives the scores of a reward model.",
+        )
+    if not is_scorer and _SCORE in unexpected:
+        raise UsageError(
+            f"{folder} holds a sequence classifier, expected a language model",
+            hint="A classifier can be one of the rewards of ppo and grpo (rewards: kind classifier).",
+        )
+    return is_scorer
+
+
+def _is_of_output_head(model: Any, tensor: str) -> bool:
+    head = model.get_output_embeddings()
+    return any(tensor.startswith(f"{name}.") for name, module in model.named_modules() if module is head)
+
+
+def _put_score(model: Any, folder: Path) -> None:
+    """Give the model the head of scores that a reward model's folder holds. Raises: UsageError where it holds none."""
+    head = add_head(model, "score", seed=0)
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            if _SCORE in set(file.keys()):
+                with torch.no_grad():
+                    head.weight.copy_(file.get_tensor(_SCORE))
+                return
+    raise UsageError(f"the weights in {folder} lack {_SCORE}", hint="Take the folder as its run wrote it.")
 
 
 def _fresh(model: ScratchModel, vocabulary: Vocabulary) -> Any:

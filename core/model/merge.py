@@ -18,7 +18,7 @@ from core.model.base_record import AdapterRecord, check_base, read_record
 from core.model.comparison import Difference, difference, logits_on, token_rows
 from core.model.gguf import Progress, silent
 from core.model.placing import placed_whole
-from core.model.save import write_model
+from core.model.reward_model import write_result
 from core.run.directory import Home
 
 StoredType = Literal["fp32", "bf16", "fp16"]
@@ -90,12 +90,12 @@ def merge_into(
     progress("merging", 0, 3, "steps")
     on_quantized = None
     if record.quantization is not None:
-        quantized = load_adapted(base_folder, adapter_folder, quantized=True)
+        quantized = load_adapted(base_folder, adapter_folder, quantized=True, scoring=True)
         rows = _rows(quantized, record)
         on_quantized = logits_on(quantized, rows)
         del quantized
     progress("merging", 1, 3, "steps")
-    model = load_adapted(base_folder, adapter_folder, quantized=False)
+    model = load_adapted(base_folder, adapter_folder, quantized=False, scoring=True)
     rows = _rows(model, record)
     before = logits_on(model, rows)
     model = _merged(model)
@@ -111,7 +111,7 @@ def merge_into(
         adapter_digest=adapter_digest(adapter_folder),
         base_digest=record.digest,
     )
-    write_model(model.to(TYPES[stored_type]), adapter_folder, folder, max_shard_bytes=max_shard_bytes)
+    write_result(model.to(TYPES[stored_type]), adapter_folder, folder, max_shard_bytes=max_shard_bytes)
     (folder / MERGE).write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
     progress("merging", 3, 3, "steps")
     return report

@@ -13,6 +13,7 @@ from core.errors import UsageError
 from core.model.base_record import is_adapter, read_record
 from core.model.fetch import SMOLLM2, smollm2_file
 from core.model.gguf import Progress, convert_gguf, silent
+from core.model.reward_record import is_reward
 from core.run.directory import Home, RunDirectory, check_run_name
 from core.run.preset_run import finished_run, trained_run
 from core.run.session import Session
@@ -23,13 +24,20 @@ _HUB_FILES = ["*.safetensors", "*.json", "tokenizer.model", "*.jinja", "merges.t
 
 
 def resolve_model(
-    model: Model, home: Home, *, progress: Progress = silent, session: Session | None = None
+    model: Model,
+    home: Home,
+    *,
+    progress: Progress = silent,
+    session: Session | None = None,
+    scoring: bool = False,
 ) -> Path | None:
     """Return the folder in the Hugging Face layout from which `model` is loaded, None for one built from scratch.
 
     A hub model is downloaded into the hub's own cache, weights as safetensors only; a GGUF file is converted once. The
-    model of a preset is trained where it is not there yet, if a `session` is given that can wait for it.
-    Raises: UsageError where there is no such model, with what to do; what `trained_run` raises.
+    model of a preset is trained where it is not there yet, if a `session` is given that can wait for it. With `scoring`
+    the run may be one of a reward model, for another one or a value function to begin with.
+    Raises: UsageError where there is no such model, with what to do, or where a run made a reward model and a language
+    model is asked for; what `trained_run` raises.
     """
     match model:
         case ScratchModel():
@@ -43,9 +51,9 @@ def resolve_model(
             return convert_gguf(file, home.cache / "models", progress=progress)
         case PresetModel(preset=preset):
             run = finished_run(preset, home) if session is None else trained_run(preset, session)
-            return _of_run(RunModel(kind="run", run=run.name), home, progress=progress)
+            return _of_run(RunModel(kind="run", run=run.name), home, progress=progress, scoring=scoring)
         case RunModel():
-            return _of_run(model, home, progress=progress)
+            return _of_run(model, home, progress=progress, scoring=scoring)
         case _:
             assert_never(model)
 
@@ -75,8 +83,13 @@ def _folder_or_hub(model: PretrainedModel) -> Path:
     return found
 
 
-def _of_run(model: RunModel, home: Home, *, progress: Progress) -> Path:
+def _of_run(model: RunModel, home: Home, *, progress: Progress, scoring: bool) -> Path:
     run = RunDirectory(home.runs / check_run_name(model.run))
+    if is_reward(run.model) and not scoring:
+        raise UsageError(
+            f"model.run: {run.name} made a reward model, which scores texts and writes none",
+            hint="Name a run that made a language model; a reward model belongs into rewards, or begins another one.",
+        )
     if is_adapter(run.model):
         from core.model.merge import merged_folder  # peft, only where there is an adapter
 
@@ -99,7 +112,7 @@ def base_of(adapter_folder: Path, home: Home, *, progress: Progress = silent) ->
     except ValidationError as error:
         raise UsageError(f"{adapter_folder}: its base.json names no model: {error}") from error
     try:
-        folder = resolve_model(named, home, progress=progress)
+        folder = resolve_model(named, home, progress=progress, scoring=is_reward(adapter_folder))
     except UsageError as error:
         raise UsageError(
             f"the base of {adapter_folder} is not there: {error.message}",
