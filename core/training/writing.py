@@ -119,6 +119,7 @@ def write(
 def judge(writing: Writing, answered: Sequence[Answered]) -> list[float]:
     """Return the reward of each response: what all sources give, added by weight; NaN where one is not finite.
 
+    One that was cut has `no_end_reward` instead, where the method names one.
     Raises: DataError where a source gives another number of them; what a source raises.
     """
     totals = [0.0] * len(answered)
@@ -128,6 +129,10 @@ def judge(writing: Writing, answered: Sequence[Answered]) -> list[float]:
             if len(values) != len(answered):
                 raise DataError(f"reward {source.name}: expected {len(answered)} numbers, found {len(values)}")
             totals = [total + reward.weight * value for total, value in zip(totals, values, strict=True)]
+    config = writing.config
+    no_end = (config.ppo if isinstance(config, PPOConfig) else config.grpo).no_end_reward
+    if no_end is not None:
+        totals = [total if one.response.ended else no_end for total, one in zip(totals, answered, strict=True)]
     return [total if math.isfinite(total) else math.nan for total in totals]
 
 
