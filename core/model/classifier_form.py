@@ -49,7 +49,7 @@ def _empty(model: Any) -> Any:
     head = getattr(shell, "score", None)
     is_alike = (
         isinstance(head, nn.Linear)
-        and head.bias is None
+        and getattr(head, "bias", None) is None
         and head.out_features == 1
         and shell.base_model_prefix == model.base_model_prefix
         and type(shell.base_model) is type(model.base_model)

@@ -43,7 +43,7 @@ def resolve_model(
         case ScratchModel():
             return None
         case PretrainedModel():
-            return _folder_or_hub(model)
+            return folder_or_hub(model)
         case GGUFModel():
             file = smollm2_file(home) if model.path == SMOLLM2 else Path(model.path).expanduser()
             if model.path == SMOLLM2 and not file.is_file():
@@ -58,12 +58,16 @@ def resolve_model(
             assert_never(model)
 
 
-def _folder_or_hub(model: PretrainedModel) -> Path:
+def folder_or_hub(model: PretrainedModel, *, field: str = "model.path") -> Path:
+    """Return the folder of a model that is named by a folder or by its name on the hub, from where it is downloaded.
+
+    `field` is what named it. Raises: UsageError where there is no such model, or none with weights as safetensors.
+    """
     folder = Path(model.path).expanduser()
     if folder.is_dir():
         return folder
     if not _HUB_NAME.fullmatch(model.path):
-        raise UsageError(f"model.path: there is no folder {folder}", hint="Name a folder, or a model on the hub.")
+        raise UsageError(f"{field}: there is no folder {folder}", hint="Name a folder, or a model on the hub.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -72,7 +76,7 @@ def _folder_or_hub(model: PretrainedModel) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise UsageError(
-            f"model.path: {model.path} is neither a folder here nor a model that the hub gives: {first}",
+            f"{field}: {model.path} is neither a folder here nor a model that the hub gives: {first}",
             hint="Check the spelling and the network; a gated model needs `hf auth login` first.",
         ) from error
     if not list(found.glob("*.safetensors")):
