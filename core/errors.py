@@ -40,7 +40,7 @@ class ExitCode(IntEnum):
 class FootplateError(Exception):
     """Something that a user can cause and mend."""
 
-    exit_code = ExitCode.UNEXPECTED
+    exit_code: int = ExitCode.UNEXPECTED
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -90,7 +90,7 @@ def run_phase(resolved: Resolved, session: Session) -> str:
         case PipelineConfig() as config:
             from core.phases import pipeline
 
-            return pipeline.run(config, session)
+            return pipeline.run(config, session, allow_inexact=resolved.allow_inexact)
         case _ as never:
             assert_never(never)
 

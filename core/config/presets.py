@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import presets as shipped
 from core.config.drafts import UNSET, Draft, override, place_of, set_value
-from core.config.phases import Config, run_config
+from core.config.phases import Config, PipelineConfig, run_config
 from core.config.problems import find_problems, nearest_of
 from core.config.saving import compact, in_order, leaves, same, updated_text
-from core.config.shapes import root_shape
+from core.config.shapes import Shape, root_shape, shapes_along
 from core.config.yaml_read import MAX_CHARACTERS, lines_of, read_node
 from core.config.yaml_text import Value, block_text, shown
 from core.errors import ConfigurationError, Problem, UsageError
@@ -30,7 +30,7 @@ from core.errors import ConfigurationError, Problem, UsageError
 __all__ = [
     "REQUIRED", "SHIPPED_PRESETS", "UNSET", "Difference", "Draft", "PresetEntry", "differences", "draft_of",
     "dump_config", "find_preset", "list_presets", "load_preset", "parse_config", "place_of", "preset_text", "problems",
-    "read_yaml", "resolve", "save_preset", "set_value",
+    "read_yaml", "resolve", "save_preset", "set_value", "stage_differences",
 ]  # fmt: skip
 
 
@@ -143,8 +143,19 @@ def parse_config(text: str, file: str = "") -> Config:
 
 
 def differences(config: Config) -> list[Difference]:
-    """Return what differs from the defaults, and what has none, in the order of a preset."""
-    found = leaves(root_shape(), draft_of(config).values)
+    """Return what differs from the defaults, and what has none, in the order of a preset; not within stages."""
+    return _differences(root_shape(), draft_of(config).values)
+
+
+def stage_differences(config: PipelineConfig, number: int) -> list[Difference]:
+    """Return the same of one stage of a pipeline, by its number from 0."""
+    *_, (shape, values) = shapes_along(("pipeline", number), draft_of(config).values)
+    assert shape is not None
+    return _differences(shape, values)
+
+
+def _differences(shape: Shape, values: Value) -> list[Difference]:
+    found = leaves(shape, values)
     return [
         Difference(path, value, REQUIRED if required else default)
         for path, value, default, required in found

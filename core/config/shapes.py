@@ -222,11 +222,12 @@ def root_shape() -> Shape:
 def fields_of(section: type[Section]) -> Mapping[str, FieldShape]:
     """Return the fields of a section in the order of forms and saved presets.
 
-    The discriminator comes first, then what has no default, then the section's own fields, then those that it shares.
+    The discriminator comes first, then a name, then what has no default, then the section's own fields, then those that
+    it shares.
     """
     inherited = {name for base in section.__mro__[1:] if issubclass(base, Section) for name in base.model_fields}
     fields = [_field(name, info) for name, info in section.model_fields.items()]
-    order = {name: index for index, name in enumerate(("phase", "kind", "about", "model", "data"))}
+    order = {name: index for index, name in enumerate(("phase", "kind", "name", "about", "model", "data"))}
 
     def place(field: FieldShape) -> tuple[int, bool, bool]:
         return order.get(field.name, len(order)), not field.required, field.name in inherited

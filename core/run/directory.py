@@ -175,6 +175,11 @@ class RunDirectory:
         return self.path / "base-run.json"
 
     @property
+    def stages(self) -> Path:
+        """Which runs are the stages of a pipeline. Writer: worker."""
+        return self.path / "stages.json"
+
+    @property
     def data(self) -> Path:
         """The result of a prepare run: token shards, tokenizer, manifest."""
         return self.path / "data"

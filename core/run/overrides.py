@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from core.config.drafts import Draft
+from core.config.drafts import Draft, path_text, stage_place
 from core.config.paths import find_paths
 from core.config.phases import Config
 from core.config.presets import draft_of, parse_config, place_of, read_yaml, resolve, set_value
@@ -59,14 +59,17 @@ def write_overrides(
 ) -> int | None:
     """Write the next overrides-NNN.yaml of a run and return its number; None where nothing is to be written.
 
-    Paths that are changed become absolute: relative ones begin at `folder`, the current one unless stated.
+    In a pipeline the name of a stage stands for its place. Paths that are changed become absolute: relative ones begin
+    at `folder`, the current one unless stated.
     The newest file says whether a continuation may be inexact, so a plain resume after one that allowed it writes a
     file too. Nothing is written where it raises: ConfigurationError with all problems where the changed configuration
     does not hold or names what does not exist; UsageError where the run has nothing left to do.
     """
     before = resolved_config(run)
     config = resolve(draft_of(before.config), overrides)
-    changes = _placed_changes(dict(_parsed(text) for text in overrides), draft_of(config), run, folder or Path.cwd())
+    draft = draft_of(config)
+    stated = {path_text(stage_place(draft.values, place_of(name))): value for name, value in map(_parsed, overrides)}
+    changes = _placed_changes(stated, draft, run, folder or Path.cwd())
     check_resumable(run, before.config, config)
     if not overrides and allow_inexact == before.allow_inexact:
         return None

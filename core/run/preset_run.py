@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,24 +31,21 @@ from core.errors import (
     StorageError,
     UsageError,
 )
-from core.run.control import request
+from core.run.child_run import AT_WORK, POLL_SECONDS, ask_to_stop, follow
 from core.run.directory import Home, RunDirectory, check_run_name
 from core.run.event_log import EventReader
-from core.run.events import Notice, Progress, Started
-from core.run.launch import create_run, launch, terminate
-from core.run.metrics import MetricsReader
+from core.run.events import Notice
+from core.run.launch import create_run, launch
 from core.run.overrides import resolved_config, write_overrides
 from core.run.private import read_file, write_atomic
 from core.run.records import read_exit
 from core.run.runs import list_runs
 from core.run.session import Session
-from core.run.status import BeatWatch, RunStatus, read_status
+from core.run.status import RunStatus, read_status
 
 _CHOICE_BYTES = 10_000
-_POLL_SECONDS = 0.25
 _ASKED_SECONDS = 15.0
 """How long a run that leaves waits for the run that it asked to stop, so that the next attempt finds it stopped."""
-_AT_WORK = ("running", "stalled", "silent")
 _ERRORS: dict[int | None, type[FootplateError]] = {
     int(kind.exit_code): kind
     for kind in (UsageError, CheckpointError, DataError, NumericError, OutOfMemoryError, StorageError)
@@ -151,7 +147,7 @@ def _started(preset: str, config: Config, session: Session) -> RunDirectory:
     home = session.run.home
     runs = _runs_of(config, home)
     for run in runs:
-        if read_status(run).word in _AT_WORK:
+        if read_status(run).word in AT_WORK:
             return run
     if runs:
         run = runs[0]
@@ -173,15 +169,12 @@ def _wait(run: RunDirectory, session: Session) -> None:
 
     Raises: PreparationStopped where `session` is to leave; what the run's exit code stands for where it ends otherwise.
     """
-    watch, told = BeatWatch(), _Told(run)
     with _interest(run) as is_alone:
-        while (status := read_status(run, watch)).word in _AT_WORK:
-            if (reason := session.leaving()) is not None:
-                if _was_started_by(session.run, run) and is_alone():
-                    _ask_to_stop(run, by_signal=reason == "preempted")
-                raise PreparationStopped
-            told.tell(session)
-            time.sleep(_POLL_SECONDS)
+        status = follow(run, session, stage=f"training {run.name}")
+        if status is None:
+            if (reason := session.leaving()) is not None and _was_started_by(session.run, run) and is_alone():
+                ask_to_stop(run, session, reason, seconds=_ASKED_SECONDS)
+            raise PreparationStopped
     if status.word != "finished" or not run.model.is_dir():
         _fail(run, status, session.run)
 
@@ -205,47 +198,6 @@ def _was_started_by(waiting: RunDirectory, run: RunDirectory) -> bool:
     return False
 
 
-def _ask_to_stop(run: RunDirectory, *, by_signal: bool) -> None:
-    if by_signal:
-        terminate(run, signal.SIGTERM)
-    else:
-        with suppress(FootplateError):  # a full disk: it goes on
-            request(run, "stop")
-    deadline = time.monotonic() + _ASKED_SECONDS
-    while read_status(run).word in _AT_WORK and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-
-
-class _Told:
-    """Passes the progress of a run on to those who watch the one that waits for it."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._stage = f"training {run.name}"
-        self._events = EventReader(run.events)
-        self._metrics = MetricsReader(run)
-        self._steps: int | None = None
-        self._note = ""
-        self._last: tuple[int, int | None, str] | None = None
-
-    def tell(self, session: Session) -> None:
-        """Tell what is new."""
-        while events := self._events.read():
-            for event in events:
-                match event:
-                    case Started(steps=steps):
-                        self._steps, self._note = steps, ""
-                    case Progress():
-                        of = "" if event.total is None else f" of {event.total:,.0f}"
-                        self._note = f"{event.stage}: {event.done:,.0f}{of} {event.unit}"
-                    case _:
-                        pass
-        self._metrics.refresh()
-        now = (self._metrics.last_step, self._steps, self._note)
-        if now != self._last:
-            self._last = now
-            session.progress(self._stage, *now[:2], "steps", now[2])
-
-
 @contextmanager
 def _one_at_a_time(home: Home, session: Session) -> Iterator[None]:
     """Let one process at a time look for a run and start one, so that two that need it do not train it twice."""
@@ -253,7 +205,7 @@ def _one_at_a_time(home: Home, session: Session) -> Iterator[None]:
         while not _locked(descriptor, fcntl.LOCK_EX, home.runs):
             if session.leaving() is not None:
                 raise PreparationStopped
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         yield
 
 

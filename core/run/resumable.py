@@ -13,6 +13,7 @@ from core.config.phases import (
     Config,
     DPOConfig,
     GRPOConfig,
+    PipelineConfig,
     PPOConfig,
     PrepareConfig,
     PretrainConfig,
@@ -25,6 +26,7 @@ from core.run.directory import RunDirectory
 from core.run.event_lines import whole_records
 from core.run.events import Finished, event_adapter
 from core.run.private import open_file
+from core.run.stages import read_stages
 from core.run.status import read_status
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})")
@@ -34,11 +36,14 @@ _TAIL_BYTES = 64 * 1024
 def check_resumable(run: RunDirectory, before: Config, now: Config) -> None:
     """Refuse to start a run that has nothing to do; `before` is its configuration so far, `now` the one to start with.
 
-    A finished run whose result was removed may be started: it makes it again.
+    A finished run whose result was removed may be started: it makes it again. A stage of a pipeline may be changed
+    until a later one has begun with what it made.
     Raises: UsageError where the run is finished and is not to go on, or is to end before its newest checkpoint.
     """
-    finished = _finished(run)
+    finished = finished_event(run)
     match now:
+        case PipelineConfig():
+            _check_stages(run, before, now)
         case PrepareConfig():
             if finished is not None:
                 raise UsageError(f"{run.name} is finished; there is nothing to do", hint=f"Its data: {run.data}.")
@@ -48,9 +53,36 @@ def check_resumable(run: RunDirectory, before: Config, now: Config) -> None:
             assert_never(now)
 
 
-def _check_length(
-    run: RunDirectory, before: Config, now: TrainingConfig, finished: Finished | None
-) -> None:
+def _check_stages(run: RunDirectory, before: Config, now: PipelineConfig) -> None:
+    assert isinstance(before, PipelineConfig), "a resume does not change the phase of a run with stages"
+    shapes = [[(stage.name, stage.phase) for stage in config.pipeline] for config in (before, now)]
+    if shapes[0] != shapes[1]:
+        message = "the stages of a pipeline that has begun keep their number, their names and their phases"
+        raise UsageError(message, hint="Start another run of the changed preset.")
+    known = read_stages(run)
+    is_left = len(known) < len(now.pipeline)
+    for number, (old, new) in enumerate(zip(before.pipeline, now.pipeline, strict=True)):
+        if new.name not in known:
+            continue
+        made = RunDirectory(run.home.runs / known[new.name].run)
+        is_finished = finished_event(made) is not None
+        is_left = is_left or old != new or not is_finished
+        if old == new or not made.config.exists():
+            continue
+        later = next((stage.name for stage in now.pipeline[number + 1 :] if stage.name in known), None)
+        if is_finished and later is not None:
+            raise UsageError(
+                f"stage {new.name} is finished ({made.name}), and stage {later} has begun with what it made",
+                hint=f"Start another run of the pipeline; or remove {made.path} and the runs of the stages after it, "
+                "which are made anew then.",
+            )
+        check_resumable(made, old, new)
+    if not is_left:
+        runs = ", ".join(f"{name} ({stage.run})" for name, stage in known.items())
+        raise UsageError(f"{run.name} is finished; there is nothing to do", hint=f"Its stages: {runs}.")
+
+
+def _check_length(run: RunDirectory, before: Config, now: TrainingConfig, finished: Finished | None) -> None:
     steps, newest = now.schedule.steps, _newest_checkpoint(run)
     done = finished.step if finished is not None and finished.step is not None else newest
     if finished is not None and not _is_longer(before, now, done):
@@ -81,15 +113,14 @@ def _newest_checkpoint(run: RunDirectory) -> int:
     return max((int(match[1]) for match in matches if match), default=0)
 
 
-def _finished(run: RunDirectory) -> Finished | None:
+def finished_event(run: RunDirectory) -> Finished | None:
     """Return the event that ended a run whose result is still there; None for one that has something to do."""
     if read_status(run).word != "finished":
         return None
     event = _last_finished(run)
-    results = {"model": run.model, "data": run.data}
-    if any(not path.exists() for name, path in results.items() if name in event.facts):
-        return None
-    return event
+    # A training run also says which data it was trained on, which may be another run's.
+    result = run.model if "model" in event.facts else run.data if "data" in event.facts else None
+    return event if result is None or result.exists() else None
 
 
 def _last_finished(run: RunDirectory) -> Finished:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.errors import UsageError
 from core.run.directory import RUN_NAME, Home, RunDirectory
+from core.run.stages import as_tree
 
 
 def find_run(home: Home, text: str) -> RunDirectory:
@@ -24,6 +25,9 @@ def find_run(home: Home, text: str) -> RunDirectory:
     if text in names:
         return RunDirectory(home.runs / text)
     begun = [name for name in names if text and name.startswith(text)]
+    if len(begun) > 1:  # the stages of a pipeline begin with its name
+        begun = [branch.run.name for branch in as_tree([RunDirectory(home.runs / name) for name in begun])
+                 if not branch.stage]  # fmt: skip
     if len(begun) == 1:
         return RunDirectory(home.runs / begun[0])
     if begun:

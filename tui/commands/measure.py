@@ -43,7 +43,7 @@ def measure(preset: str, overrides: Sequence[str], context: Context, *, steps: i
     asked = questions(draft, overrides, context.home, steps=steps)
     measured = replace(context, environment=measuring_environment(context.environment, context.home))
     costs: list[Cost | NotMeasured] = []
-    codes: list[ExitCode] = []
+    codes: list[int] = []
     for kind, question in zip(KINDS, asked, strict=True):
         if isinstance(question, NotMeasured):
             answer: dict[str, Any] | NotMeasured = question
@@ -60,7 +60,7 @@ def measure(preset: str, overrides: Sequence[str], context: Context, *, steps: i
 
 
 def _answer(
-    kind: str, question: Mapping[str, Any], context: Context, codes: list[ExitCode]
+    kind: str, question: Mapping[str, Any], context: Context, codes: list[int]
 ) -> dict[str, Any] | NotMeasured:
     def tell(progress: Mapping[str, Any]) -> None:
         done, total = progress.get("done"), progress.get("total")

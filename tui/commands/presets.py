@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
 
 from core.config.model import PresetModel
-from core.config.phases import Config, PrepareConfig
+from core.config.phases import (
+    Config,
+    DPOConfig,
+    GRPOConfig,
+    PipelineConfig,
+    PPOConfig,
+    PrepareConfig,
+    PretrainConfig,
+    RewardConfig,
+    SFTConfig,
+)
 from core.config.preset_chain import preset_chain
 from core.config.presets import (
     REQUIRED,
@@ -17,6 +30,7 @@ from core.config.presets import (
     list_presets,
     load_preset,
     resolve,
+    stage_differences,
 )
 from core.config.schema import schema_text
 from core.config.yaml_text import Value
@@ -32,27 +46,61 @@ def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: b
     """
     path = find_preset(preset, context.home.presets)
     config = resolve(load_preset(path), overrides)
-    if not isinstance(config, PrepareConfig) and isinstance(config.model, PresetModel):
-        preset_chain(config.model.preset, context.home.presets)
-    values = draft_of(config).values
-    changed = {difference.path: difference for difference in differences(config)}
-    derived = derived_numbers(config)
+    for alone in config.pipeline if isinstance(config, PipelineConfig) else [config]:
+        if not isinstance(alone, PrepareConfig) and isinstance(alone.model, PresetModel):
+            preset_chain(alone.model.preset, context.home.presets)
+    parts = _parts(config)
     if as_json:
-        found = [
-            {"field": change.path, "value": change.value, "required": change.default is REQUIRED,
-             "default": None if change.default is REQUIRED else change.default}
-            for change in changed.values()
-        ]  # fmt: skip
-        answer = {"preset": str(path), "config": values, "differences": found, "derived": derived}
-        print(json.dumps(answer), file=context.output)
+        print(json.dumps(_answer(path, config, parts)), file=context.output)
         return 0
     print(f"{shown(str(path))} holds. * marks what is not the default.\n", file=context.output)
-    rows = [_row(field, value, changed) for field, value in _leaves(values)]
-    rows += [("", "", ""), ("", "", "")] * bool(derived)
-    rows += [(f"  {name}", value, "on one device") for name, value in _words(derived)]
+    empty = ("", "", "")
+    rows: list[tuple[str, str, str]] = []
+    for part in parts:
+        if part.stage:
+            rows += [empty, empty, (f"stage {part.stage}", "", "")]
+        rows += [_row(field, value, part.changed) for field, value in _leaves(part.values)]
+        rows += [empty, empty] * (bool(part.derived) and not part.stage)
+        rows += [(f"  {name}", value, "on one device") for name, value in _words(part.derived)]
     for text in table(("  field", "value", "default"), rows):
         print(text, file=context.output)
     return 0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A preset, or what a pipeline has of its own, or one of its stages."""
+
+    values: dict[str, Value]
+    changed: dict[str, Difference]
+    derived: dict[str, int]
+    stage: str = ""
+
+
+def _parts(config: Config) -> list[_Part]:
+    values = draft_of(config).values
+    changed = {difference.path: difference for difference in differences(config)}
+    if not isinstance(config, PipelineConfig):
+        return [_Part(values, changed, derived_numbers(config))]
+    stages = values.pop("pipeline")
+    assert isinstance(stages, list)
+    parts = [_Part(values, changed, {})]
+    for number, (stage, inner) in enumerate(zip(config.pipeline, stages, strict=True)):
+        assert isinstance(inner, dict)
+        differing = {difference.path: difference for difference in stage_differences(config, number)}
+        parts.append(_Part(inner, differing, derived_numbers(stage), stage.name))
+    return parts
+
+
+def _answer(path: Path, config: Config, parts: Sequence[_Part]) -> dict[str, object]:
+    """Return what `--json` prints; fields of a stage as --set reaches them, its derived numbers by its name."""
+    found = [
+        {"field": f"{part.stage}.{change.path}" if part.stage else change.path, "value": change.value,
+         "required": change.default is REQUIRED, "default": None if change.default is REQUIRED else change.default}
+        for part in parts for change in part.changed.values() if part.stage or change.path != "pipeline"
+    ]  # fmt: skip
+    derived = {part.stage: part.derived for part in parts if part.stage} or parts[0].derived
+    return {"preset": str(path), "config": draft_of(config).values, "differences": found, "derived": derived}
 
 
 def presets(context: Context, *, as_json: bool) -> int:
@@ -85,16 +133,27 @@ def schema(context: Context) -> int:
 
 
 def derived_numbers(config: Config) -> dict[str, int]:
-    """Return what follows from batch and schedule on one device.
+    """Return what follows from batch, schedule and rollout on one device.
 
-    Units: accumulation in micro-batches a step; tokens are positions, those of padding included.
+    Units: accumulation in micro-batches a step; tokens are positions, those of padding included; of pairs and rollouts,
+    whose length is not known before, steps are counted instead.
     """
-    if isinstance(config, PrepareConfig):
+    if isinstance(config, PrepareConfig | PipelineConfig):
         return {}
     batch, steps = config.batch, config.schedule.steps
-    tokens = batch.size * batch.sequence_length
-    derived = {"micro_batches_per_step": batch.size // batch.micro_size, "tokens_per_step": tokens}
-    return derived if steps is None else {**derived, "tokens_in_all": steps * tokens}
+    derived = {"micro_batches_per_step": batch.size // batch.micro_size}
+    match config:
+        case PretrainConfig() | SFTConfig():
+            derived["tokens_per_step"] = tokens = batch.size * batch.sequence_length
+            return derived if steps is None else {**derived, "tokens_in_all": steps * tokens}
+        case RewardConfig() | DPOConfig():
+            return derived if steps is None else {**derived, "pairs_in_all": steps * batch.size}
+        case PPOConfig(ppo=method) | GRPOConfig(grpo=method):
+            each = config.rollout.responses // batch.size * method.epochs
+            derived["steps_per_rollout"] = each
+            return derived if steps is None else {**derived, "rollouts_in_all": -(-steps // each)}
+        case _:
+            assert_never(config)
 
 
 def _words(derived: dict[str, int]) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from core.run.launch import create_run, launch
 from core.run.overrides import write_overrides
 from core.run.runs import find_run
 from core.run.status import read_status
+from tui.commands.comparison import tell_comparison
 from tui.commands.context import Context
 from tui.commands.display import display_for, write
 from tui.commands.ending import exit_code_of, is_at_work
@@ -119,6 +120,8 @@ def _watch(made: RunDirectory, context: Context, noted: Received, view: _View) -
         return end.exit_code
     if not view.as_json:
         tell_result(made, display.picture, context)
+    if end.word == "finished":
+        tell_comparison(made, context, as_json=view.as_json)
     tell_what_next(made, display.picture, end, context)
     return exit_code_of(end)
 

@@ -14,6 +14,7 @@ from core.run.event_log import EventReader
 from core.run.events import RequestHandled
 from core.run.private import open_file
 from core.run.runs import find_run, list_runs
+from core.run.stages import Branch, as_tree, read_stages
 from core.run.status import read_status
 from tui.commands.context import Context
 from tui.commands.display import write
@@ -28,19 +29,22 @@ _CHUNK_BYTES = 1 << 16
 
 
 def runs(context: Context, *, as_json: bool) -> int:
-    """Print all runs, newest first: phase, status, step, loss, and how long ago each gave a sign of life."""
-    rows = [RunSummary(run).row() for run in list_runs(context.home)]
+    """Print all runs, newest first: phase, status, step, loss, and how long ago each gave a sign of life.
+
+    Runs of stages stand below their pipeline.
+    """
+    rows = [(branch, RunSummary(branch.run).row()) for branch in as_tree(list_runs(context.home))]
     if as_json:
-        for row in rows:
-            print(json.dumps(_as_dict(row, context)), file=context.output)
+        for branch, row in rows:
+            print(json.dumps(_as_dict(branch, row, context)), file=context.output)
         return 0
     if not rows:
         context.say(f"There are no runs in {shown(str(context.home.runs))}. `footplate run quickstart` starts one.")
         return 0
     cells = [
-        (row.name, row.phase, row.state.word, _step(row), _number(row.loss), _number(row.evaluation),
-         age_text(age_seconds(row)))
-        for row in rows
+        (f"  {row.name}" if branch.stage else row.name, row.phase, row.state.word, _step(row), _number(row.loss),
+         _number(row.evaluation), age_text(age_seconds(row)))
+        for branch, row in rows
     ]  # fmt: skip
     head = ("run", "phase", "status", "step", "loss", "held-out", "age")
     for text in table(head, cells, right=frozenset({3, 4, 5, 6})):
@@ -59,6 +63,8 @@ def logs(text: str, context: Context, *, follow: bool) -> int:
         context.say(f"attempt {attempts[-1].number} of {len(attempts)}")
     for line in _lines(run, attempts[-1], follow=follow):
         write(context, f"{safe(line.rstrip(chr(13)).rsplit(chr(13), 1)[-1])}\n")  # what a progress bar drew last
+    for stage, made in read_stages(run).items():
+        context.say(f"stage {shown(stage)} has a log of its own: footplate logs {shown(made.run)}")
     return 0
 
 
@@ -153,13 +159,15 @@ def _number(value: float | None) -> str:
     return "" if value is None else value_text(value)
 
 
-def _as_dict(row: RunRow, context: Context) -> dict[str, str | int | float | None]:
+def _as_dict(branch: Branch, row: RunRow, context: Context) -> dict[str, str | int | float | None]:
     def finite(value: float | None) -> float | str | None:
         return value if value is None or abs(value) < float("inf") else str(value)
 
     return {
         "run": row.name,
         "path": str(context.home.runs / row.name),
+        "pipeline": branch.pipeline or None,
+        "stage": branch.stage or None,
         "status": row.state.word,
         "words": row.state.words,
         "phase": row.phase,

@@ -58,6 +58,8 @@ def tell_what_next(run: RunDirectory, picture: Picture, status: RunStatus, conte
     """Say how the run ended and what can be done with it now."""
     name = shown(run.name)
     match status.word:
+        case "finished" if (run.model / "reward.json").is_file():
+            context.say(f"{name} is finished. Let it judge: footplate score {name} FILE")
         case "finished" if run.has_model:
             context.say(f"{name} is finished. Let it write: footplate sample {name} --prompt '...'")
         case "finished" if (run.data / "manifest.json").exists():
@@ -82,6 +84,8 @@ def _tell_failure(run: RunDirectory, picture: Picture, status: RunStatus, contex
             context.say(f"  {shown(picture.end.hint)}")
     else:
         context.say(f"{name} failed: {shown(status.words or f'exit code {status.exit_code}')}")
+    if run.stages.exists():
+        return  # the hint above has named the stage, its log and how to go on
     has_checkpoint = run.checkpoints.is_dir() and any(run.checkpoints.glob("step-*"))
     again = "Go on from its last checkpoint" if has_checkpoint else "Start it again, changed"
     how = f"footplate resume {name}" if has_checkpoint else f"footplate resume {name} --set section.field=VALUE"
@@ -89,4 +93,4 @@ def _tell_failure(run: RunDirectory, picture: Picture, status: RunStatus, contex
 
 
 def _at(picture: Picture) -> str:
-    return f" at step {picture.end.step:,}" if isinstance(picture.end, Stopped) else ""
+    return f" at step {picture.end.step:,}" if isinstance(picture.end, Stopped) and picture.end.step else ""

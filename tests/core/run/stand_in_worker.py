@@ -6,6 +6,7 @@ kill SIGNAL            end itself by a signal
 orphans KIND           leave three grandchildren in sessions of their own, which ignore SIGTERM; then go on as KIND
 late SECONDS           take so long before it opens its session, then as `steps`
 preset NAME KIND...    begin with the model of that preset, whose run has such a worker, and be finished then
+pipeline KIND...       be the worker of a pipeline, whose stages have such workers
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> int:
     match kind:
         case ["exit", code]:
             return int(code)
+        case ["pipeline", *worker]:
+            return pipeline(run, attempt, worker)
         case ["preset", preset, *worker]:
             return needs_preset(run, attempt, preset, worker)
         case ["kill", number]:
@@ -117,6 +120,16 @@ def needs_preset(run: RunDirectory, attempt: int, preset: str, kind: list[str]) 
     vars(preset_run).update(create_run=create_late, launch=start)
     worker.run_phase = wait
     session_module.HEARTBEAT_SECONDS = 0.2
+    return worker.main([str(run.path), "--attempt", str(attempt)])
+
+
+def pipeline(run: RunDirectory, attempt: int, kind: list[str]) -> int:
+    """Be a worker of Footplate for a pipeline; only its stages do no work."""
+    from core import worker
+    from core.run import pipeline as pipeline_module
+    from core.run.launch import launch
+
+    vars(pipeline_module).update(launch=partial(launch, worker=[sys.executable, "-P", __file__, *kind]))
     return worker.main([str(run.path), "--attempt", str(attempt)])
 
 
