@@ -18,7 +18,7 @@ from core.config.saving import compact
 from core.config.yaml_text import Value, block_text
 from core.model.base_record import AdapterRecord
 from core.model.gguf_export import GGUFReport
-from core.model.loading_code import loading_code
+from core.model.loading_code import SCORING, loading_code
 from core.model.markdown import escaped, fenced, sparkline, table
 from core.model.merge import MergeReport
 from core.model.run_record import RunRecord
@@ -28,6 +28,14 @@ Form = Literal["full", "merged", "adapter"]
 _MANY = 12
 _PATH = re.compile(r"""(?<![\w.:/])(?:~|\.{1,2})?/[^,()'"→:;]*/""")
 """The same in what a run says of itself, of which too much is left out rather than too little."""
+_PHASES = {
+    "pretrain": "Pre-trained on documents",
+    "sft": "Fine-tuned on instructions",
+    "reward": "A reward model, trained on pairs of answers",
+    "dpo": "Trained on pairs of answers",
+    "ppo": "Trained against rewards with proximal policy optimisation",
+    "grpo": "Trained against rewards with group relative policy optimisation",
+}
 _NAMED_BY = ("path", "run", "preset", "kind")
 """What of a model's section names it."""
 _LEADING = re.compile(r"(?<=[ (])[~/.][^,()]*/")
@@ -77,12 +85,12 @@ def card(run: RunRecord, made: Exported) -> str:
 def _header(run: RunRecord, made: Exported) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    tags = ["footplate", run.config.phase]
+    tags, task = ["footplate", run.config.phase], "text-classification" if _scores(run) else "text-generation"
     if made.form != "full":
         tags.append(run.config.adapter.kind)
     results = [
         EvalResult(
-            task_type="text-generation",
+            task_type=task,
             dataset_type="held-out",
             dataset_name="held-out part of the training data",
             metric_type=name.removeprefix("eval/"),
@@ -97,14 +105,14 @@ def _header(run: RunRecord, made: Exported) -> str:
         library_name="peft" if made.form == "adapter" else "transformers",
         license="unknown",
         model_name=run.name,
-        pipeline_tag="text-generation",
+        pipeline_tag=task,
         tags=tags,
     )
     return str(data.to_yaml()).strip()
 
 
 def _summary(run: RunRecord, made: Exported) -> str:
-    phase = "Pre-trained on documents" if run.config.phase == "pretrain" else "Fine-tuned on instructions"
+    phase = _PHASES[run.config.phase]
     what = {
         "full": "All parameters were trained.",
         "merged": f"Trained as a low-rank adapter ({run.config.adapter.kind}), which is merged into its base here.",
@@ -113,6 +121,10 @@ def _summary(run: RunRecord, made: Exported) -> str:
     base = f" Base: {_base_words(made)}." if made.record is not None or made.base else ""
     size = f"{made.parameters:,} parameters, stored as {made.dtype}."
     return f"{phase} over {run.finished.step or 0:,} steps. {what}{base} {size}"
+
+
+def _scores(run: RunRecord) -> bool:
+    return run.config.phase == "reward"
 
 
 def _base_words(made: Exported) -> str:
@@ -128,10 +140,12 @@ def _base_words(made: Exported) -> str:
 def _loading(run: RunRecord, made: Exported) -> str:
     adapter = run.config.adapter
     record = made.record if made.form == "adapter" else None
-    code = loading_code(
-        made.base, record, rows_are_frozen=not isinstance(adapter, Full) and adapter.embeddings == "frozen"
-    )
-    text = fenced(code, "python")
+    frozen = not isinstance(adapter, Full) and adapter.embeddings == "frozen"
+    text = fenced(loading_code(made.base, record, rows_are_frozen=frozen, scores=_scores(run)), "python")
+    if _scores(run):
+        text += f"\n\n{SCORING}"
+        if run.manifest is not None:
+            text += f" It was trained on the template {run.manifest.template}."
     if made.gguf is not None:
         text += f"\n\nFor llama.cpp: {escaped(made.gguf.file.name)} ({made.gguf.outtype})."
     return text

@@ -77,7 +77,8 @@ class TextClassifier:
 
     def _limit(self) -> int:
         positions = getattr(self.model.config, "max_position_embeddings", None)
-        return min(self.tokenizer.model_max_length, positions or self.tokenizer.model_max_length)
+        longest: int = self.tokenizer.model_max_length
+        return min(longest, positions or longest)
 
 
 def load_classifier(path: str, *, device: torch.device | None = None) -> TextClassifier:

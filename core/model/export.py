@@ -19,8 +19,11 @@ from core.model.gguf_export import OutType, write_gguf
 from core.model.load import load_folder
 from core.model.merge import TYPES, MergeReport, StoredType, merge_into, rounded, tensor_headers, type_of_weights
 from core.model.resolve import base_of
+from core.model.reward_model import write_result
+from core.model.reward_record import FILE as REWARD
+from core.model.reward_record import is_reward
 from core.model.run_record import RunRecord
-from core.model.save import copy_tokenizer, write_model
+from core.model.save import copy_tokenizer
 from core.run.directory import Home, RunDirectory
 
 _BYTES: dict[StoredType, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -68,6 +71,11 @@ def plan_export(
 ) -> Plan:
     """Return what to write. Raises: UsageError where the run's model cannot be exported so, before any work."""
     _check_whole(run)
+    if wish.gguf and is_reward(run.model):
+        raise UsageError(
+            f"{run.name} made a reward model: a GGUF file holds models that write text",
+            hint="Leave --gguf out: the export is for transformers.",
+        )
     if wish.adapter_only:
         return _adapter_alone(run, wish)
     converter = find_converter(home, environment) if wish.gguf else None
@@ -112,8 +120,8 @@ def write_export(plan: Plan, folder: Path, run: RunRecord, *, name: str, progres
         )  # fmt: skip
     else:
         progress("writing", 0, 1, "models")
-        model = rounded(load_folder(plan.run.model), plan.dtype).to(TYPES[plan.dtype])
-        write_model(model, plan.run.model, folder, max_shard_bytes=plan.wish.max_shard_bytes)
+        model = rounded(load_folder(plan.run.model, scoring=True), plan.dtype).to(TYPES[plan.dtype])
+        write_result(model, plan.run.model, folder, max_shard_bytes=plan.wish.max_shard_bytes)
         del model
         progress("writing", 1, 1, "models")
     gguf = None
@@ -138,7 +146,7 @@ def hub_name(record: AdapterRecord | None) -> str:
 
 def _copy_adapter(source: Path, folder: Path) -> None:
     """Copy the adapter in peft's layout; a base that is a place on this machine is named by its last part only."""
-    for name in (WEIGHTS, "generation_config.json"):
+    for name in (WEIGHTS, "generation_config.json", REWARD):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
     copy_tokenizer(source, folder)

@@ -105,7 +105,13 @@ def prepared_preferences(
     disable_progress_bar()  # transformers draws bars into the log of a run
     # And bitsandbytes warns, also where nothing is in 4 bits, that a faster product it could fetch is not there.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-    folder = resolve_model(config.model, session.run.home, progress=session.progress, session=session)
+    folder = resolve_model(
+        config.model,
+        session.run.home,
+        progress=session.progress,
+        session=session,
+        scoring=isinstance(config, RewardConfig),  # one reward model may begin with another
+    )
     tokens = prepared_tokens(config, session, kind="preferences", model=folder)
     found = Preferences(tokens, folder, config.batch.sequence_length, mismatched)
     for split in found.splits:

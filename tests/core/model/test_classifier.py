@@ -11,7 +11,7 @@ import torch
 from core.errors import UsageError
 from core.model.classifier import TextClassifier, load_classifier
 from tests.core.model.adapters_by_code import write_base, write_tokenizer
-from tests.core.model.test_reward_model import mark_special
+from tests.core.model.rewards_by_code import mark_special
 
 TEXTS = ["a short one", "another that is much longer than the first one", "x", "two words", "a short one"]
 PAD = 300
