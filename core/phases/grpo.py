@@ -27,7 +27,7 @@ def run(config: GRPOConfig, session: Session, *, allow_inexact: bool) -> Outcome
         learn=lambda rolled, _: group_lessons(rolled, grpo),
         memory={},
         # 3. updates: the clipped loss, and the KL divergence from the reference beside it
-        objective=lambda actors: GroupPolicy(actors.policy.reading, grpo, config.rollout),
+        objective=lambda actors: GroupPolicy(actors.policy, grpo, config.rollout),
         epochs=grpo.epochs,
         stop_kl=grpo.stop_kl,
         series=(FLAT_GROUPS,),

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from core.config.alignment import GroupRelative, Rollout
 from core.model.log_probs import target_log_probs
-from core.model.reading import Reading
+from core.model.roles import Role, activate
 from core.training.advantages import flat_groups, group_advantages, moments
 from core.training.objectives import Terms
-from core.training.policy_losses import clipped_policy, kl_divergences, token_weights, weighted_kl_losses
+from core.training.policy_losses import clipped_policy, token_weights, weighted_kl_losses
 from core.training.rollout import Lessons, ResponseBatch, RolledOut
 
 
@@ -26,7 +26,7 @@ class GroupPolicy:
     (`weighted_kl_losses`). Both are averaged in the same way over the whole step.
     """
 
-    reading: Reading
+    policy: Role
     grpo: GroupRelative
     rollout: Rollout
 
@@ -41,8 +41,10 @@ class GroupPolicy:
 
     def __call__(self, model: Any, batch: ResponseBatch) -> Terms:
         """Return the sum of each term over the responses, and what a monitor shows."""
+        model = activate(self.policy)  # the reference may have been at work, on the same base
+        temperature = self.rollout.temperature
         found = target_log_probs(
-            model, self.reading, batch.packed, temperature=self.rollout.temperature, entropy="shown"
+            model, self.policy.reading, batch.packed, temperature=temperature, entropy="shown"
         )
         high = self.grpo.clip if self.grpo.clip_high is None else self.grpo.clip_high
         policy = clipped_policy(found.values, batch.old, batch.advantages, low=self.grpo.clip, high=high)
@@ -79,11 +81,6 @@ def group_lessons(rolled: RolledOut, grpo: GroupRelative) -> Lessons:
     if grpo.drop_flat_groups:
         is_taught &= ~flat.repeat_interleave(grpo.group)
     metrics = {"train/flat_groups": float(flat.float().mean())}
-    if rewards.isfinite().any():
-        metrics["train/reward"] = float(rewards.nanmean())
-    if rolled.reference is not None:
-        divergences = kl_divergences(rolled.old, rolled.reference, "k1")
-        metrics["train/kl"] = float(divergences.sum()) / len(rolled.answered)
     if is_taught.any():
         mean, variance = moments(advantages, is_taught)
         metrics |= {"train/advantage_mean": float(mean), "train/advantage_std": float(variance.sqrt())}

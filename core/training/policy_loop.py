@@ -108,8 +108,9 @@ def improve(work: PolicyWork) -> Outcome:
 
     What is due, or asked by a console, is done after a rollout's updates: log, save, evaluate, sample, leave. Asked to
     leave while the policy writes, the run gives that rollout up; asked while it updates, it finishes them first.
-    Raises: NumericError after a refused step, as configured, or after many rollouts that taught nothing: the last
-    checkpoint stands, since the state within a rollout is none to go on from.
+    Where many rollouts in a row teach nothing, as once every response has the best reward, the run ends before that.
+    Raises: NumericError after a refused step, as configured, or where nothing was learned at all: the last checkpoint
+    stands, since the state within a rollout is none to go on from.
     """
     session, position = work.session, work.position
     attend(work, set(work.owed))
@@ -125,9 +126,12 @@ def improve(work: PolicyWork) -> Outcome:
         fault("rollout.written")
         _tell_of_dropped(work, rolled)
         with session.section("training"), work.writing.actors.learning():
-            _update(work, rolled, work.learn(rolled))
+            lessons = work.learn(rolled)
+            _update(work, rolled, lessons)
         position.method |= {"rollout": number + 1, "since": since}
-        _check_learned(work, since)
+        if not lessons.taught and _is_nothing_left(work, rolled):
+            attend(work, due_at(work.steps, work.steps, config=work.config))
+            break
         attend(work, due_at(position.step, work.steps, config=work.config, since=since))
     if (reason := session.leaving()) is not None:
         return leave(work, reason)
@@ -203,17 +207,25 @@ def _tell_of_dropped(work: PolicyWork, rolled: RolledOut) -> None:
     work.session.emit(Notice(level="warning", code="non_finite_reward", message=message, step=work.position.step))
 
 
-def _check_learned(work: PolicyWork, since: int) -> None:
-    """Say where a rollout taught nothing. Raises: NumericError after cadence.max_skipped_steps of them in a row."""
+def _is_nothing_left(work: PolicyWork, rolled: RolledOut) -> bool:
+    """Say that a rollout taught nothing; tell whether it was one too many in a row (cadence.max_skipped_steps).
+
+    Raises: NumericError where that is so before anything was learned.
+    """
     position, most = work.position, work.config.cadence.max_skipped_steps
-    if position.step > since:
-        return
     position.refused_in_a_row += 1
-    number = position.method["rollout"] - 1
-    message = f"nothing was learned from rollout {number}: no response of it says what is better"
+    message = f"nothing was learned from rollout {rolled.number}: no response of it says what is better"
     work.session.emit(Notice(level="warning", code="nothing_learned", message=message, step=position.step))
-    if position.refused_in_a_row > most:
+    if position.refused_in_a_row <= most:
+        return False
+    if position.step == 0:
         raise NumericError(
             f"{position.refused_in_a_row} rollouts in a row taught nothing; the last: {message}",
             hint="The policy may always get the best reward or never any: look at the samples, and at the rewards.",
         )
+    message = (
+        f"{position.refused_in_a_row} rollouts in a row taught nothing, so the run ends at step {position.step} and "
+        f"not at {work.steps}: responses to a prompt all have the same reward"
+    )
+    work.session.emit(Notice(level="warning", code="nothing_left", message=message, step=position.step))
+    return True

@@ -1,0 +1,207 @@
+"""Runs of GRPO from configuration to result: with every adapter, dealt out in other ways, resumed, and learning."""
+
+from __future__ import annotations
+
+import json
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from core.run.directory import Home, RunDirectory
+from core.run.events import Evaluated, Finished, Notice, Resumed, Sampled
+from core.run.metrics import MetricsReader
+from tests.training_runs import (
+    WORDS,
+    broken_off,
+    events,
+    new_run,
+    pretrain_preset,
+    trace,
+    work,
+    write_texts,
+)
+
+REWARD = """
+def the(prompts, responses, answers):
+    # 1 for a text that is nothing but " the".
+    return [4 * text.count(" the") / len(text) if text else 0.0 for text in responses]
+
+def vowels(prompts, responses, answers):
+    return [sum(map(text.count, "aeiou")) / len(text) if text else 0.0 for text in responses]
+
+def no_vowels(prompts, responses, answers):
+    return [-value for value in vowels(prompts, responses, answers)]
+
+def flat(prompts, responses, answers):
+    return [0.5 for _ in responses]
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with a finished run named base, prompts and a file of rewards."""
+    path = tmp_path_factory.mktemp("grpo") / "home"
+    path.mkdir(mode=0o700)
+    texts = write_texts(path.parent / "texts")
+    rows = [{"prompt": f"{WORDS[n % 15]} {WORDS[n % 7]}", "answer": str(n)} for n in range(40)]
+    (path.parent / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    (path.parent / "mine.py").write_text(REWARD, encoding="utf-8")
+    found = Home(path)
+    schedule = {"steps": 30, "warmup_steps": 3}
+    model = {"dropout": 0.0}
+    assert work(new_run(found, pretrain_preset(texts, schedule=schedule, model=model), "base"), 1) == 0
+    return found
+
+
+def preset_of(home: Home, **changes: Any) -> dict[str, Any]:
+    folder = home.path.parent
+    preset: dict[str, Any] = {
+        "phase": "grpo",
+        "about": {"title": "tiny"},
+        "model": {"kind": "run", "run": "base"},
+        "data": {
+            "kind": "prompts", "sources": [{"kind": "json", "path": str(folder / "prompts.jsonl")}],
+            "template": "alpaca", "held_out_fraction": 0.1, "max_tokens": 100,
+        },
+        "rewards": [{"kind": "python", "path": str(folder / "mine.py"), "function": "the"}],
+        "rollout": {"responses": 16, "max_new_tokens": 6, "micro_size": 16},
+        "grpo": {"group": 4},
+        "schedule": {"kind": "constant", "peak_learning_rate": 3e-3, "steps": 4},
+        "batch": {"size": 8, "micro_size": 4, "sequence_length": 128},
+        "precision": {"dtype": "fp32"},
+        "cadence": {"evaluate_steps": 2, "sample_steps": 2, "checkpoint_steps": 2, "log_steps": 1},
+    }  # fmt: skip
+    return {
+        key: {**preset.get(key, {}), **value} if isinstance(value, dict) else value
+        for key, value in {**preset, **changes}.items()
+    }
+
+
+def trained(home: Home, name: str, **changes: Any) -> RunDirectory:
+    run = new_run(home, preset_of(home, **changes), name)
+    assert work(run, 1) == 0
+    return run
+
+
+def column(run: RunDirectory, name: str) -> list[float]:
+    reader = MetricsReader(run)
+    reader.refresh()
+    return [float(value) for value in reader.columns(f"train/{name}")[1]]
+
+
+def of(run: RunDirectory, kind: type) -> list[Any]:
+    return [event for event in events(run) if isinstance(event, kind)]
+
+
+def held_out(run: RunDirectory) -> list[float]:
+    return [event.values["eval/reward"] for event in of(run, Evaluated)]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("kind", ["full", "lora", "qlora"])
+def test_every_adapter_begins_at_ratio_one_and_at_the_reference(home: Home, kind: str, checkpointing: bool) -> None:
+    run = trained(
+        home,
+        f"{kind}-{checkpointing}",
+        adapter={"kind": kind} | ({"rank": 4} if kind != "full" else {}),
+        model={"kind": "run", "run": "base", "gradient_checkpointing": checkpointing},
+        grpo={"group": 4, "kl_coefficient": 0.1, "drop_flat_groups": False},
+    )
+    ratio_kl, divergence, clipped = (column(run, name) for name in ("ratio_kl", "kl", "clip_fraction"))
+    assert ratio_kl[0] == pytest.approx(0.0, abs=1e-4)
+    assert divergence[0] == pytest.approx(0.0, abs=1e-4)
+    assert clipped[0] == 0.0
+    assert divergence[-1] != 0.0
+    assert max(column(run, "flat_groups")) <= 1.0
+    assert of(run, Finished)
+    assert all(event.values["reward"] >= 0 and event.marks for event in of(run, Sampled))
+
+
+def test_without_a_learning_rate_the_ratio_stays_one_for_all_epochs(home: Home) -> None:
+    schedule = {"kind": "constant", "peak_learning_rate": 1e-30, "steps": 6}
+    grpo = {"group": 4, "epochs": 3, "kl_coefficient": 0.1, "drop_flat_groups": False}
+    run = trained(home, "still", schedule=schedule, grpo=grpo)
+    assert len(column(run, "loss")) == 6
+    for name in ("ratio_kl", "kl", "clip_fraction"):
+        assert column(run, name) == pytest.approx([0.0] * 6, abs=1e-4)
+
+
+def test_neither_micro_batches_nor_how_many_are_written_at_once_change_anything(home: Home) -> None:
+    changes: dict[str, Any] = {"grpo": {"group": 4, "epochs": 2, "loss": "token", "clip_high": 0.3}}
+    whole = trained(home, "in-eights", batch={"size": 8, "micro_size": 8}, **changes)
+    rollout = {"micro_size": 3}
+    parts = trained(home, "in-twos", batch={"size": 8, "micro_size": 2}, rollout=rollout, **changes)
+    for name in ("loss", "grad_norm", "reward", "entropy"):
+        assert column(parts, name) == pytest.approx(column(whole, name), abs=2e-5)
+    assert held_out(parts) == pytest.approx(held_out(whole), abs=1e-6)
+
+
+def test_a_run_that_breaks_off_ends_where_it_would_have(home: Home) -> None:
+    changes: dict[str, Any] = {"grpo": {"group": 4, "kl_coefficient": 0.1, "epochs": 2}, "schedule": {"steps": 12}}
+    whole = trained(home, "whole", **changes)
+    run = new_run(home, preset_of(home, **changes), "broken")
+    broken_off(run, saves=2)
+    assert work(run, 2) == 0
+    assert of(run, Resumed)[0].exact
+    assert trace(run) == trace(whole)
+
+
+def test_only_flat_groups_give_a_notice_and_no_update(home: Home) -> None:
+    rewards = [{"kind": "python", "path": str(home.path.parent / "mine.py"), "function": "flat"}]
+    cadence = {"evaluate_steps": 2, "max_skipped_steps": 1}
+    run = new_run(home, preset_of(home, rewards=rewards, cadence=cadence), "flat")
+    assert work(run, 1) == 6
+    notices = [event for event in of(run, Notice) if event.code == "nothing_learned"]
+    assert [notice.step for notice in notices] == [0, 0]
+    assert column(run, "loss") == []
+
+
+def test_a_run_ends_before_its_last_step_where_nothing_is_left_to_learn(home: Home) -> None:
+    """The reward is flat from the second rollout on."""
+    path = home.path.parent / "once.py"
+    body = "    calls.append(1)", "    return [len(text) * (len(calls) < 2) for text in r]"
+    lines = "calls = []", "def reward(p, r, a):", *body
+    path.write_text("\n".join(lines), encoding="utf-8")
+    cadence = {"checkpoint_steps": 2, "max_skipped_steps": 2, "evaluate_steps": 0, "sample_steps": 0}
+    rewards = [{"kind": "python", "path": str(path)}]
+    run = trained(home, "sated", rewards=rewards, cadence=cadence, schedule={"steps": 40})
+    assert [event.step for event in of(run, Finished)] == [2]
+    assert [n.code for n in of(run, Notice)][-4:] == ["nothing_learned"] * 3 + ["nothing_left"]
+    assert (run.checkpoints / "step-00000002").is_dir()
+    assert [event.step for event in of(run, Evaluated)] == [2]
+
+
+TOY: dict[str, Any] = {
+    "schedule": {"kind": "constant", "peak_learning_rate": 1e-2, "warmup_steps": 2, "steps": 30},
+    "rollout": {"responses": 64, "micro_size": 64},
+    "batch": {"size": 64, "micro_size": 64},
+    "cadence": {"evaluate_first": True, "evaluate_steps": 15, "log_steps": 1},
+}
+
+
+@pytest.mark.slow(reason="runs of 30 rollouts")
+def test_a_toy_task_is_learned_and_a_great_coefficient_holds_the_policy(home: Home) -> None:
+    """The optimum is 1: a response of nothing but " the"."""
+    learned = trained(home, "learned", grpo={"group": 8, "kl_coefficient": 0.001}, **TOY)
+    before, after = held_out(learned)[0], column(learned, "reward")[-1]
+    assert before < 0.5
+    assert after > 0.9
+    assert held_out(learned)[-1] > 0.9
+    assert 4 < column(learned, "kl")[-1] < 40  # 6 tokens, each of which was one of 300
+
+    held = trained(home, "held", grpo={"group": 8, "kl_coefficient": 1000.0}, **TOY)
+    assert max(map(abs, column(held, "kl"))) < 1  # not 0: Adam's steps have one size, however small the gradient
+    assert column(held, "reward")[-1] == pytest.approx(column(learned, "reward")[0], abs=0.1)
+
+
+@pytest.mark.slow(reason="runs of 30 rollouts")
+def test_a_reversed_reward_goes_the_other_way(home: Home) -> None:
+    found = {}
+    for function in ("vowels", "no_vowels"):
+        rewards = [{"kind": "python", "path": str(home.path.parent / "mine.py"), "function": function}]
+        found[function] = column(trained(home, function, grpo={"group": 8}, rewards=rewards, **TOY), "reward")
+    start = found["vowels"][0]
+    assert found["no_vowels"][0] == -start  # the same responses
+    assert fmean(found["vowels"][-3:]) > 1.5 * start
+    assert -fmean(found["no_vowels"][-3:]) < 0.2 * start
