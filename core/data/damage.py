@@ -117,32 +117,30 @@ class _Parts:
 
     texts: list[str]
     gaps: list[str]
-    between: str
-    """What stands between parts that are added."""
 
     def joined(self, texts: Sequence[str]) -> str:
-        """Return an answer of other texts, one after another, with the gaps of this one."""
-        gaps = [*self.gaps[:-1][: len(texts)], *[self.between] * (len(texts) - len(self.texts))]
+        """Return an answer of other texts, one after another, with the gaps of this one; further ones have none."""
+        gaps = [*self.gaps[:-1][: len(texts)], *[""] * (len(texts) - len(self.texts))]
         end = self.gaps[-1] if len(texts) == len(self.texts) else ""
         return "".join(gap + text for gap, text in zip(gaps, texts, strict=True)) + end
 
 
 def _parted(answer: str) -> _Parts:
     """Return the lines of an answer that say something; where there is one, its words."""
-    lines = _split(answer, r"(\n\s*\n|\n)", "\n")
+    lines = _split(answer, r"(\n)")
     return lines if len(lines.texts) > 1 else _words(answer)
 
 
 def _words(answer: str) -> _Parts:
-    words = _split(answer, r"(\s+)", " ")
+    words = _split(answer, r"(\s+)")
     if len(words.texts) > 1:
         return words
     text = answer.strip()
     before, _, after = answer.partition(text)
-    return _Parts(list(text), [before, *[""] * (len(text) - 1), after], "")
+    return _Parts(list(text), [before, *[""] * (len(text) - 1), after])
 
 
-def _split(answer: str, between: str, added: str) -> _Parts:
+def _split(answer: str, between: str) -> _Parts:
     texts: list[str] = []
     gaps = [""]
     for number, part in enumerate(re.split(between, answer)):
@@ -151,7 +149,7 @@ def _split(answer: str, between: str, added: str) -> _Parts:
         else:
             texts.append(part)
             gaps.append("")
-    return _Parts(texts, gaps, added)
+    return _Parts(texts, gaps)
 
 
 def _count(parts: _Parts, strength: float) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.config.data import InstructionData, TextData, TrainedTokenizer
-from core.config.filters import InstructionFilter, LengthFilter
+from core.config.filters import ExactDuplicatesFilter, InstructionFilter, LengthFilter
 from core.config.preferences import PreferenceData, PromptData
 from core.config.sources import JSONSource
 from core.data.filter_choice import check_filters, usual_filters, with_filters_of
@@ -77,3 +77,5 @@ def test_the_usual_filters_fit_the_data() -> None:
         with pytest.raises(ConfigurationError, match=f"these are {words}"):
             check_filters(data.model_copy(update={"filters": usual_filters(INSTRUCTIONS)}))
     check_filters(PREFERENCES.model_copy(update={"filters": usual_filters(INSTRUCTIONS)}))
+    for data, part in ((PREFERENCES, "whole"), (PROMPTS, "prompt")):
+        assert usual_filters(data) == [ExactDuplicatesFilter.model_validate({"kind": "exact_duplicates", "on": part})]
