@@ -13,6 +13,7 @@ from core.config.presets import SHIPPED_PRESETS, list_presets, load_preset, read
 from core.errors import ConfigurationError
 from core.run.directory import Home
 from core.run.runs import next_name
+from tests.core.config.cases import alignment, pipeline, text_data, training
 
 
 def preset(sources: list[dict[str, str]], model: dict[str, object], tokenizer: dict[str, object]) -> PretrainConfig:
@@ -108,6 +109,48 @@ def test_a_run_may_be_named_by_its_beginning_or_path(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         placed(trained_on("./elsewhere"), tmp_path, runs=runs)
     assert [p.path for p in caught.value.problems] == ["model.run"]
+
+
+def test_rewards_are_files_names_on_the_hub_and_runs(tmp_path: Path) -> None:
+    (tmp_path / "rewards.py").write_text("")
+    (tmp_path / "rows.jsonl").write_text("")
+    runs = tmp_path / "runs"
+    (runs / "judge-of-answers").mkdir(parents=True)
+    values = alignment("ppo", model={"kind": "gguf", "path": "smollm2"})
+    config = placed(resolve(read_yaml(json.dumps(values))), tmp_path, runs=runs)
+    judged, classifier, python, *_ = config.model_dump()["rewards"]
+    assert judged["run"] == "judge-of-answers"
+    assert classifier["path"] == "owner/name"
+    assert python["path"] == str(tmp_path / "rewards.py")
+    (tmp_path / "rewards.py").unlink()
+    (runs / "judge-of-answers").rmdir()
+    with pytest.raises(ConfigurationError) as caught:
+        placed(config, tmp_path, runs=runs)
+    assert [problem.path for problem in caught.value.problems] == ["rewards.0.run", "rewards.2.path"]
+
+
+def test_a_stage_is_no_run_and_all_else_in_stages_is_looked_up(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    (runs / "a").mkdir(parents=True)
+    (runs / "other-1").mkdir()
+    (tmp_path / "texts").mkdir()
+    second = {**training("pretrain", {"kind": "run", "run": "other"}), "model": {"kind": "run", "run": "a"}}
+    values = pipeline(training("pretrain", text_data()), second)
+    placed_stages = placed(resolve(read_yaml(json.dumps(values))), tmp_path, runs=runs).model_dump()["pipeline"]
+    assert placed_stages[0]["data"]["sources"][0]["path"] == str(tmp_path / "texts")
+    assert (placed_stages[1]["model"]["run"], placed_stages[1]["data"]["run"]) == ("a", "other-1")
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = resolve(read_yaml(json.dumps(values)), ["b.data.run=./elsewhere", "b.model.run=./elsewhere"])
+    with pytest.raises(ConfigurationError) as caught:
+        placed(elsewhere, tmp_path, runs=runs)
+    assert [problem.path for problem in caught.value.problems] == ["pipeline.1.model.run"], "data may lie anywhere"
+    (tmp_path / "texts").rmdir()
+    (runs / "other-1").rmdir()
+    with pytest.raises(ConfigurationError) as caught:
+        placed(resolve(read_yaml(json.dumps(values))), tmp_path, runs=runs)
+    assert {problem.path for problem in caught.value.problems} == {
+        "pipeline.0.data.sources.0.path", "pipeline.1.data.run",
+    }  # fmt: skip
 
 
 def test_shipped_presets_name_the_first_run_of_a_shipped_preset(tmp_path: Path) -> None:

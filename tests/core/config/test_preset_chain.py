@@ -12,7 +12,7 @@ from core.config.paths import placed
 from core.config.preset_chain import preset_chain
 from core.config.presets import SHIPPED_PRESETS, read_yaml, resolve
 from core.errors import ConfigurationError, UsageError
-from tests.core.config.cases import text_data, training
+from tests.core.config.cases import alignment, pipeline, text_data, training
 
 
 @pytest.fixture
@@ -26,6 +26,10 @@ def presets(tmp_path: Path) -> Path:
     write(folder, "ring-a", begins_with("ring-b"))
     write(folder, "ring-b", begins_with("ring-a"))
     write(folder, "self", begins_with("self"))
+    for phase in ("reward", "ppo"):
+        aligned = alignment(phase, model={"kind": "preset", "preset": "second"})
+        write(folder, phase, aligned)
+    write(folder, "path", pipeline(begins_with(None)))
     write(folder, "data", {"phase": "prepare", "about": {"title": "x"}, "data": text_data()})
     return folder
 
@@ -43,6 +47,7 @@ def write(folder: Path, name: str, values: dict[str, Any]) -> None:
 
 def test_a_chain_ends_with_a_model_of_another_kind(presets: Path) -> None:
     assert [path.stem for path in preset_chain("third", presets)] == ["third", "second", "alone"]
+    assert [path.stem for path in preset_chain("ppo", presets)] == ["ppo", "second", "alone"]
     assert preset_chain("quickstart", presets) == [SHIPPED_PRESETS / "quickstart.yaml"]
     write(presets, "quickstart", begins_with(None))
     assert preset_chain("quickstart", presets) == [presets / "quickstart.yaml"]
@@ -54,6 +59,8 @@ def test_a_chain_ends_with_a_model_of_another_kind(presets: Path) -> None:
         ("self", "cannot begin with its own model: self needs self\n"),
         ("ring-a", "cannot begin with its own model: ring-a needs ring-b needs ring-a\n"),
         ("data", "the preset data trains no model"),
+        ("path", "the preset path trains no model"),
+        ("reward", "the preset reward trains a reward model, which writes no text"),
         ("seccond", 'there is no preset "seccond"'),
         ("{presets}/alone.yaml", "is a file and not the name of a preset"),
     ],

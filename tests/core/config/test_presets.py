@@ -381,9 +381,9 @@ def test_strictness_is_that_of_the_contract() -> None:
 def test_importing_presets_is_quick_and_brings_no_heavy_library() -> None:
     code = (
         "import sys, time\n"
-        "t = time.perf_counter()\n"
+        "t = time.process_time()\n"
         "import core.config.presets, core.config.fields, core.config.schema\n"
-        "print(time.perf_counter() - t)\n"
+        "print(time.process_time() - t)\n"
         "print([name for name in ('torch', 'transformers', 'textual', 'numpy', 'datasets') if name in sys.modules])"
     )
     best = math.inf
@@ -392,5 +392,5 @@ def test_importing_presets_is_quick_and_brings_no_heavy_library() -> None:
         seconds, heavy = answer.stdout.splitlines()
         assert heavy == "[]"
         best = min(best, float(seconds))
-    # 0.15 s alone on a 2-core machine; the limit leaves room for a neighbour that computes.
+    # 0.31 s of the processor; the time on the wall is a neighbour's too.
     assert best < 0.6

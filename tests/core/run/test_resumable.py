@@ -94,6 +94,13 @@ def test_a_finished_preparation_has_nothing_to_do_unless_its_data_is_gone(home: 
         check_resumable(run, config, config)
 
 
+def test_a_training_run_that_is_finished_stays_so_whoever_s_data_it_names(home: Home) -> None:
+    run = ended(home, CONFIG, Finished(step=6, facts={"model": "/somewhere", "data": "/of/another/run"}))
+    make_folder(run.model, root=run.path)
+    with pytest.raises(UsageError, match="finished at step 6"):
+        check_resumable(run, CONFIG, CONFIG)
+
+
 def test_a_log_without_its_end_is_no_reason_to_fail_otherwise(home: Home) -> None:
     run = ended(home, CONFIG, None)
     make_folder(run.checkpoint(6), root=run.path)
