@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PythonSource:
-    """function(prompts, responses, answers): three lists of one length, which gives a list of numbers."""
+    """function(prompts, responses, answers): three lists of one length, which gives a list of numbers.
+
+    bare: takes the template away from a prompt.
+    """
 
     path: Path
     function: Callable[[list[str], list[str], list[str | None]], Any]
+    bare: Callable[[str], str]
     name: str
     digest: str
     model: None = None
@@ -33,7 +37,8 @@ class PythonSource:
 
         Raises: UsageError naming file and function where it fails or gives anything else.
         """
-        lists = [one.prompt for one in answered], [one.text for one in answered], [one.answer for one in answered]
+        prompts = [self.bare(one.prompt) for one in answered]
+        lists = prompts, [one.text for one in answered], [one.answer for one in answered]
         try:
             returned = self.function(*lists)
         except (Exception, SystemExit) as error:  # not our code: whatever it raises is said
@@ -60,9 +65,10 @@ class PythonSource:
         )
 
 
-def python_reward(reward: PythonReward) -> PythonSource:
+def python_reward(reward: PythonReward, bare: Callable[[str], str]) -> PythonSource:
     """Run the file and return its function; the digest is the SHA-256 of the very bytes that were run.
 
+    bare: takes the template away from a prompt.
     The file's folder is not where it may import from: what lies beside it would not be part of the digest.
     Raises: UsageError where there is no such file or function, or where running the file fails.
     """
@@ -85,7 +91,7 @@ def python_reward(reward: PythonReward) -> PythonSource:
     if not callable(function):
         what = "has no function" if function is None else f"has {_shown(function)}, which is no function, as"
         raise UsageError(f"{path} {what} {reward.function}", hint="Name it in rewards.function.")
-    return PythonSource(path, function, reward.function, digest)
+    return PythonSource(path, function, bare, reward.function, digest)
 
 
 def _words(error: BaseException, path: Path) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, assert_never
 
 import torch
+from tokenizers import Tokenizer
 
 from core.config.rewards import Classifier, CodeTests, ExactAnswer, Pattern, PythonReward, Reward, RewardModelRun
 from core.data.manifest import Manifest
+from core.data.tokens.templates import render_prompt
 from core.errors import DataError, UsageError
 from core.model.responses import Response
 from core.run.directory import Home
@@ -38,6 +40,27 @@ class Answered:
     prompt: str
     text: str
     answer: str | None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How the policy's data became tokens."""
+
+    tokenizer_folder: Path
+    manifest: Manifest
+
+    def bare_prompts(self) -> Callable[[str], str]:
+        """Return what takes the template away from the text of a prompt, for those who know nothing of it.
+
+        Of a conversation with several turns, or a prompt that lost its start, what stands in between stays.
+        """
+        ids = render_prompt(self.tokenizer_folder, self.manifest.template, _MARK, self.manifest.code_tokens)
+        tokenizer = Tokenizer.from_file(str(self.tokenizer_folder / "tokenizer.json"))
+        before, _, behind = tokenizer.decode(ids, skip_special_tokens=False).partition(_MARK)
+        return lambda text: text.removeprefix(before).removesuffix(behind)
+
+
+_MARK = "Footplate"
 
 
 class RewardSource(Protocol):
@@ -76,20 +99,20 @@ def reward_sources(
     Raises: UsageError where a run, a model, a file or a pattern does not hold, or where a reward model was trained with
     another tokenizer or template than the policy's.
     """
+    policy = Policy(tokenizer_folder, manifest)
 
     def source(reward: Reward) -> RewardSource:
         match reward:
             case RewardModelRun():
                 from core.training.model_rewards import run_reward
 
-                policy = (tokenizer_folder, manifest)
                 return run_reward(reward, home, policy, device=device, dtype=dtype, role=roles.get(reward.run))
             case Classifier():
                 from core.training.model_rewards import classifier_reward
 
-                return classifier_reward(reward, device=device, dtype=dtype)
+                return classifier_reward(reward, policy, device=device)
             case PythonReward():
-                return python_reward(reward)
+                return python_reward(reward, policy.bare_prompts())
             case ExactAnswer():
                 return ExactSource(reward.find)
             case Pattern():

@@ -15,19 +15,19 @@ from core.training.rewards import Answered
 
 
 def answered(*texts: str, answer: str | None = None) -> list[Answered]:
-    return [Answered((1, 2), Response((1, 2), (3,), True), "Say it:", text, answer) for text in texts]
+    return [Answered((1, 2), Response((1, 2), (3,), True), " Say it:\n", text, answer) for text in texts]
 
 
 def source_of(folder: Path, text: str, function: str = "reward") -> PythonSource:
     path = folder / "mine.py"
     path.write_text(text, encoding="utf-8")
-    return python_reward(PythonReward(kind="python", path=str(path), function=function))
+    return python_reward(PythonReward(kind="python", path=str(path), function=function), str.strip)
 
 
 def test_the_function_is_given_three_lists_and_its_numbers_come_back(tmp_path: Path) -> None:
     text = "def length(*lists):\n    return [len(''.join(one)) for one in zip(*lists)]"
     source = source_of(tmp_path, text, "length")
-    assert source(answered("ab", "", answer="xyz")) == [12.0, 10.0]
+    assert source(answered("ab", "", answer="xyz")) == [12.0, 10.0]  # the prompt without what `bare` takes away
     assert (source.name, source.digest) == ("length", hashlib.sha256(text.encode()).hexdigest())
 
 
@@ -83,4 +83,4 @@ def test_what_a_file_does_wrong_is_said(tmp_path: Path, text: str, words: str) -
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.py cannot be read: No such file"):
-        python_reward(PythonReward(kind="python", path=str(tmp_path / "none.py")))
+        python_reward(PythonReward(kind="python", path=str(tmp_path / "none.py")), str.strip)
