@@ -173,29 +173,49 @@ def _begin_with_reward(actors: Actors) -> None:
         model.value.weight.copy_(model.score.weight)
 
 
-def _reward_model(config: PPOConfig, home: Home) -> Any:
-    """Return the one reward model of the configuration. Raises: UsageError."""
-    raise UsageError("ppo.value_begins_with: reward is not there yet without an adapter")
-
-
 def _whole_value(config: PPOConfig, policy: Role, home: Home) -> Any:
     """Return a value function with weights of its own, without the output head that it does not need."""
-    if config.ppo.value_begins_with == "reward":
-        value = _reward_model(config, home)
-        add_head(value, "value", seed=config.seed)
+    begins_with_reward = config.ppo.value_begins_with == "reward"
+    value = _reward_model(config, policy, home) if begins_with_reward else copy.deepcopy(policy.model)
+    add_head(value, "value", seed=config.seed)
+    if begins_with_reward:
         with torch.no_grad():
             value.value.weight.copy_(value.score.weight)
         del value.score
-        value.requires_grad_(True)
-    else:
-        value = copy.deepcopy(policy.model)
-        add_head(value, "value", seed=config.seed)
     head = value.get_output_embeddings()
     if head is not None and head.weight is not value.get_input_embeddings().weight:
         name = next(name for name, module in value.named_modules() if module is head)
         value.set_submodule(name, nn.Identity())
-    value.train()
-    return value
+    return value.requires_grad_(True).train()
+
+
+def _reward_model(config: PPOConfig, policy: Role, home: Home) -> Any:
+    """Return the one reward model of the configuration, reading as the policy does.
+
+    Raises: UsageError where it is an adapter, or a model of another kind than the policy.
+    """
+    from core.model.reward_model import load_reward_model
+
+    (reward,) = config.rewards
+    assert isinstance(reward, RewardModelRun)
+    folder = find_run(home, reward.run).model
+    if is_adapter(folder):
+        raise UsageError(
+            f"ppo.value_begins_with: {reward.run} is an adapter, and this run trains whole models",
+            hint="Set ppo.value_begins_with to policy, or adapter.kind to that of the reward run.",
+        )
+    model = load_reward_model(folder, home, device=next(policy.model.parameters()).device)
+    if type(model) is not type(policy.model):
+        raise UsageError(
+            f"ppo.value_begins_with: {reward.run} is a {type(model).__name__}, the policy a "
+            f"{type(policy.model).__name__}",
+            hint="Set ppo.value_begins_with to policy.",
+        )
+    model.set_attn_implementation(policy.reading.attention)
+    model.config.use_cache = False
+    if config.model.gradient_checkpointing:
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    return model
 
 
 def without_dropout(model: nn.Module) -> None:

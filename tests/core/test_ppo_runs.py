@@ -1,0 +1,279 @@
+"""Runs of PPO from configuration to result: every adapter, broken off and asked to leave, learning a toy task."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from statistics import fmean
+from typing import Any
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from core.run import session
+from core.run.directory import Home, RunDirectory
+from core.run.events import Evaluated, Failed, Finished, Notice, Resumed, Sampled, Started, Stopped
+from core.run.metrics import MetricsReader
+from core.training import writing
+from core.training.checkpoint import load_newest
+from tests.training_runs import (
+    WORDS,
+    events,
+    finish,
+    new_run,
+    pretrain_preset,
+    trace,
+    work,
+    write_texts,
+)
+
+REWARD = """
+def the(prompts, responses, answers):
+    # 1 for a text that is nothing but " the".
+    return [4 * text.count(" the") / len(text) if text else 0.0 for text in responses]
+
+def letters(prompts, responses, answers):
+    return [text.count("e") / 4 for text in responses]
+
+def fewer(prompts, responses, answers):
+    return [-value for value in letters(prompts, responses, answers)]
+
+def sometimes(prompts, responses, answers):
+    return [float("nan") if number % 3 == 1 else 1.0 * number for number, _ in enumerate(responses)]
+
+def never(prompts, responses, answers):
+    return [float("inf") for _ in responses]
+"""
+LOW_RANK = {"rank": 4, "embeddings": "frozen"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with a finished run named base, prompts and a file of rewards."""
+    path = tmp_path_factory.mktemp("ppo") / "home"
+    path.mkdir(mode=0o700)
+    texts = write_texts(path.parent / "texts")
+    rows = [{"prompt": f"{WORDS[n % 15]} {WORDS[n % 7]}", "answer": str(n)} for n in range(40)]
+    (path.parent / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    (path.parent / "mine.py").write_text(REWARD, encoding="utf-8")
+    found = Home(path)
+    schedule = {"steps": 30, "warmup_steps": 3}
+    assert work(new_run(found, pretrain_preset(texts, schedule=schedule, model={"dropout": 0.1}), "base"), 1) == 0
+    return found
+
+
+def preset_of(home: Home, *, function: str = "letters", **changes: Any) -> dict[str, Any]:
+    folder = home.path.parent
+    preset: dict[str, Any] = {
+        "phase": "ppo",
+        "about": {"title": "tiny"},
+        "model": {"kind": "run", "run": "base"},
+        "data": {
+            "kind": "prompts", "sources": [{"kind": "json", "path": str(folder / "prompts.jsonl")}],
+            "template": "alpaca", "held_out_fraction": 0.1, "max_tokens": 100,
+        },
+        "rewards": [{"kind": "python", "path": str(folder / "mine.py"), "function": function}],
+        "rollout": {"responses": 8, "max_new_tokens": 6, "micro_size": 8},
+        "ppo": {"epochs": 2, "kl_target": 1.0, "kl_horizon": 100, "normalise_rewards": True, "reward_clip": 3.0},
+        "schedule": {"kind": "linear", "peak_learning_rate": 3e-3, "steps": 12},
+        "batch": {"size": 4, "micro_size": 2, "sequence_length": 128},
+        "precision": {"dtype": "fp32"},
+        "cadence": {"evaluate_steps": 4, "evaluate_first": True, "sample_steps": 3, "checkpoint_steps": 4},
+    }  # fmt: skip
+    return {
+        key: {**preset.get(key, {}), **value} if isinstance(value, dict) else value
+        for key, value in {**preset, **changes}.items()
+    }
+
+
+def trained(home: Home, name: str, **changes: Any) -> RunDirectory:
+    run = new_run(home, preset_of(home, **changes), name)
+    assert work(run, 1) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(home: Home) -> RunDirectory:
+    """A run that nothing disturbs: three rollouts of four updates."""
+    return trained(home, "whole")
+
+
+def column(run: RunDirectory, name: str) -> list[float]:
+    reader = MetricsReader(run)
+    reader.refresh()
+    return [float(value) for value in reader.columns(f"train/{name}")[1]]
+
+
+def of(run: RunDirectory, kind: type) -> list[Any]:
+    return [event for event in events(run) if isinstance(event, kind)]
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "qlora"])
+def test_every_adapter_begins_at_ratio_one_and_checkpointing_changes_no_bit(home: Home, kind: str) -> None:
+    runs = [
+        trained(
+            home,
+            f"{kind}-{on}",
+            adapter={"kind": kind} | (LOW_RANK if kind != "full" else {}),
+            model={"kind": "run", "run": "base", "gradient_checkpointing": on},
+            schedule={"steps": 4},
+        )
+        for on in (False, True)
+    ]
+    for name in ("ratio_kl", "kl", "clip_fraction"):
+        assert column(runs[0], name)[0] == pytest.approx(0.0, abs=1e-6)
+    assert column(runs[0], "ratio")[0] == pytest.approx(1.0, abs=1e-6)
+    assert column(runs[0], "ratio_kl")[-1] > 0
+    plain, checkpointed = map(trace, runs)
+    assert plain.parameters == checkpointed.parameters
+    assert plain.rows == checkpointed.rows
+
+
+def test_a_run_shows_what_it_does_before_and_after(whole: RunDirectory) -> None:
+    assert [event.step for event in of(whole, Evaluated)] == [0, 4, 8, 12]
+    assert all({"eval/reward", "eval/response_length", "eval/ended"} == set(e.values) for e in of(whole, Evaluated))
+    sampled = of(whole, Sampled)
+    assert [event.step for event in sampled] == [4] * 4 + [8] * 4 + [12] * 4
+    assert all(len(event.marks) == len(event.tokens) == event.values["length"] for event in sampled)
+    assert sampled[0].values["kl"] == pytest.approx(sum(sampled[0].marks))
+    (started,), (finished,) = of(whole, Started), of(whole, Finished)
+    assert started.steps == finished.step == 12
+    assert finished.facts["eval/reward"] == of(whole, Evaluated)[-1].values["eval/reward"]
+    assert "models_in_memory" in [notice.code for notice in of(whole, Notice)]
+    reader = MetricsReader(whole)
+    reader.refresh()
+    for series in started.series:
+        if series.name.startswith("train/"):
+            assert all(value == value for value in reader.columns(series.name)[1]), series.name
+    model = AutoModelForCausalLM.from_pretrained(whole.model)
+    assert not any("value" in name for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize("fault", ["rollout.written:enospc:2", "rollout.updated:enospc:7", "checkpoint.wrote_state:eio:2"])
+def test_a_run_that_breaks_off_ends_where_it_would_have(home: Home, whole: RunDirectory, fault: str) -> None:
+    """While it writes, in the middle of the updates of a rollout, and while it saves."""
+    run = new_run(home, preset_of(home), fault.replace(".", "-").replace(":", "-"))
+    assert work(run, 1, fault=fault) == 8, "the fault did not fire"
+    assert work(run, 2) == 0
+    (resumed,) = of(run, Resumed)
+    assert resumed.exact
+    assert resumed.step == 4
+    assert trace(run) == trace(whole)
+
+
+def test_asked_to_leave_while_it_writes_a_run_gives_the_rollout_up(
+    home: Home, whole: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "POLL_SECONDS", 0.0)
+    run = new_run(home, preset_of(home), "left-writing")
+    asked = ask_to_stop(monkeypatch, run, during=3)  # the evaluation, the first rollout, the second
+    assert work(run, 1) == 0
+    assert asked == [1, 2, 3]
+    assert [event.step for event in of(run, Stopped)] == [4]
+    run.stop.unlink()  # which `launch` does
+    assert work(run, 2) == 0
+    assert trace(run) == trace(whole)
+
+
+def ask_to_stop(monkeypatch: pytest.MonkeyPatch, run: RunDirectory, *, during: int) -> list[int]:
+    """Ask the run to stop within the `during`th time that its policy writes; return what counts these."""
+    real, calls = writing.respond, list[int]()
+
+    def respond(model: Any, prompts: Any, asked: Any, **more: Any) -> Any:
+        if asked.temperature or not calls:
+            calls.append(len(calls) + 1)
+        if len(calls) == during:
+            run.stop.touch()
+        return real(model, prompts, asked, **more)
+
+    monkeypatch.setattr(writing, "respond", respond)
+    return calls
+
+
+def test_more_steps_go_on_as_if_they_had_been_there_from_the_start(home: Home) -> None:
+    """A run ends with a whole rollout, so 10 steps are 12, and 14 are 16."""
+    schedule = {"kind": "constant", "steps": 14}
+    longer = trained(home, "longer", schedule=schedule)
+    run = trained(home, "extended", schedule={**schedule, "steps": 10})
+    assert [event.step for event in of(run, Finished)] == [12]
+    run.overrides(1).write_text(json.dumps({"set": {"schedule.steps": 14}}))
+    assert work(run, 2) == 0
+    assert [event.step for event in of(run, Finished)] == [12, 16]
+    ours, theirs = trace(run), trace(longer)
+    assert (ours.parameters, ours.rows) == (theirs.parameters, theirs.rows)
+
+
+def test_rewards_that_are_no_numbers_are_left_out_and_said(home: Home) -> None:
+    run = trained(home, "sometimes", function="sometimes", schedule={"steps": 4})
+    (notice,) = [notice for notice in of(run, Notice) if notice.code == "non_finite_reward"]
+    assert "3 of 8 responses of rollout 0 are left out" in notice.message
+    assert column(run, "score") == [pytest.approx((0 + 2 + 3 + 5 + 6) / 5)] * 4
+    run = new_run(home, preset_of(home, function="never", cadence={"max_skipped_steps": 1}), "never")
+    assert work(run, 1) == 6
+    assert "2 rollouts in a row taught nothing" in of(run, Failed)[-1].message
+
+
+def test_updates_that_move_the_policy_far_are_the_last_of_their_rollout(home: Home) -> None:
+    ppo = {"epochs": 8, "stop_kl": 1e-4}
+    run = trained(home, "far", ppo=ppo, schedule={"peak_learning_rate": 1e-2, "kind": "constant", "steps": 16})
+    loaded = load_newest(run)
+    assert loaded is not None
+    assert loaded.snapshot.state["method"]["rollout"] > 1, "16 updates would have been one rollout"
+    assert of(run, Finished)[0].step >= 16
+
+
+@pytest.mark.slow(reason="real processes, killed ten times each")
+@pytest.mark.parametrize("kind", ["full", "lora", "qlora"])
+def test_a_run_that_is_killed_again_and_again_ends_where_it_would_have(
+    home: Home, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    changes: dict[str, Any] = {
+        "adapter": {"kind": kind} | (LOW_RANK if kind != "full" else {}),
+        "schedule": {"steps": 48},
+    }
+    expected = trace(trained(home, f"never-killed-{kind}", **changes))
+    run, draw = new_run(home, preset_of(home, **changes), f"killed-{kind}"), random.Random(3)
+    for _ in range(10):
+        point = draw.choice(["rollout.written", "rollout.updated", "checkpoint.wrote_state", "checkpoint.committed"])
+        monkeypatch.setenv("FOOTPLATE_FAULT", f"{point}:kill9:{draw.randint(1, 2)}")
+        assert finish(run) == 128 + 9, f"{point} did not fire"
+        time.sleep(0.01)
+    monkeypatch.delenv("FOOTPLATE_FAULT")
+    assert finish(run) == 0
+    assert trace(run) == expected
+
+
+TOY: dict[str, Any] = {
+    "schedule": {"kind": "constant", "peak_learning_rate": 1e-2, "warmup_steps": 2, "steps": 120},
+    "rollout": {"responses": 64, "micro_size": 64},
+    "batch": {"size": 64, "micro_size": 64},
+    "cadence": {"evaluate_first": True, "evaluate_steps": 0, "sample_steps": 0, "checkpoint_steps": 0},
+}
+
+
+@pytest.mark.slow(reason="runs of 60 rollouts")
+def test_a_toy_task_is_learned_and_a_great_coefficient_holds_the_policy(home: Home) -> None:
+    """The optimum is 1: a response of nothing but " the"."""
+    ppo = {"epochs": 2, "kl_target": None, "kl_coefficient": 0.001, "normalise_rewards": False, "reward_clip": None}
+    learned = trained(home, "learned", function="the", ppo=ppo, **TOY)
+    held_out = [event.values["eval/reward"] for event in of(learned, Evaluated)]
+    assert held_out[0] < 0.5
+    assert held_out[-1] > 0.9
+    assert fmean(column(learned, "score")[-4:]) > 0.9
+    assert 4 < column(learned, "kl")[-1] < 40  # 6 tokens, each of which was one of 300
+
+    ppo = {**ppo, "kl": "loss", "kl_estimator": "k2", "kl_coefficient": 1000.0}
+    held = trained(home, "held", function="the", ppo=ppo, **TOY)
+    assert max(map(abs, column(held, "kl"))) < 1.5  # not 0: Adam's steps have one size, however small the gradient
+    assert column(held, "score")[-1] == pytest.approx(column(learned, "score")[0], abs=0.1)
+
+
+@pytest.mark.slow(reason="runs of 60 rollouts")
+def test_a_reversed_reward_goes_the_other_way(home: Home) -> None:
+    ppo = {"epochs": 2, "kl_target": None, "kl_coefficient": 0.001}
+    more = column(trained(home, "more", ppo=ppo, **TOY), "score")
+    fewer = column(trained(home, "fewer", function="fewer", ppo=ppo, **TOY), "score")
+    assert fewer[0] == -more[0]  # the same responses
+    assert fmean(more[-4:]) > 1.5 * more[0]
+    assert -fmean(fewer[-4:]) < 0.3 * more[0]
