@@ -26,10 +26,10 @@ from tui.messages import (
     RunBatch,
     RunsListed,
     RunStated,
+    StagesSeen,
 )
 from tui.screens import leaving
 from tui.screens.app_keys import KEYS
-from tui.screens.dialogs import ConfirmDialog
 from tui.screens.places import PLACES
 from tui.screens.runs import RunsScreen
 from tui.services import run_actions
@@ -171,6 +171,14 @@ class FootplateApp(App[None]):
         if (monitor := self._monitor()) is not None:
             monitor.show_curves()
 
+    def on_stages_seen(self, message: StagesSeen) -> None:
+        """Take the stages of the watched run."""
+        if (watched := self._watched_by(message.key)) is None:
+            return
+        watched.stages, watched.changes = message.stages, message.changes
+        if (monitor := self._monitor()) is not None:
+            monitor.show_state()
+
     def on_log_grew(self, message: LogGrew) -> None:
         """Take output of the watched run's worker."""
         if (watched := self._watched_by(message.key)) is None:
@@ -190,10 +198,12 @@ class FootplateApp(App[None]):
         path = run_actions.write_error(self.home, message.words.text)
         self.tell(safe(f"What follows the runs stumbled and goes on in 5 s; the runs are not touched. {path}"), "error")
 
-    def watch_run(self, run: RunDirectory) -> None:
-        """Open the monitor of a run."""
+    def watch_run(self, run: RunDirectory, *, parent: RunDirectory | None = None) -> None:
+        """Open the monitor of a run; `parent` is the one to which it belongs as a stage."""
         if self.watched is None or self.watched.run != run:
             self._open(run)
+        if self.watched is not None:
+            self.watched.parent = parent
         if (monitor := self._monitor()) is not None:
             monitor.show_run()
         self.switch_mode("monitor")
@@ -213,15 +223,6 @@ class FootplateApp(App[None]):
     def ask_run(self, run: RunDirectory, verb: Verb) -> None:
         """Leave a request for a run."""
         self._act(lambda: run_actions.ask(run, verb))
-
-    async def ask_to_stop(self, run: RunDirectory, state: str) -> None:
-        """Ask a run to stop, after a question."""
-        if state not in ("running", "stalled", "silent"):
-            self.tell(safe(f"{run.name} is {state}: there is nothing to stop."), "warning")
-            return
-        text = [safe("It keeps what is done, and ends. r in the list of runs goes on from there.")]
-        if await self.push_screen_wait(ConfirmDialog(safe(f"Stop {run.name}?"), text, yes=safe("save and stop"))):
-            self.ask_run(run, "stop")
 
     @work(thread=True, exit_on_error=False)
     def _act(self, act: Callable[[], ActionDone]) -> None:

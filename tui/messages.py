@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from core.run.before_after import BeforeAfter
 from core.run.directory import RunDirectory
 from core.run.events import AnyEvent
 from core.run.status import RunStatus
 from tui.services.run_list import RunRow
+from tui.services.run_tree import TreeRow
 from tui.services.safe_text import SafeText
 
 if TYPE_CHECKING:  # numpy is imported after the first paint
@@ -65,6 +68,19 @@ class CurvesReady(Message):
     def can_replace(self, message: Message) -> bool:
         """Return whether `message` supersedes this one: a newer frame does."""
         return isinstance(message, CurvesReady) and message.key == self.key
+
+
+@dataclass
+class StagesSeen(Message):
+    """The stages of the watched run, and what those that are finished have changed, by the stage's name."""
+
+    key: int
+    stages: tuple[TreeRow, ...]
+    changes: Mapping[str, tuple[BeforeAfter, ...]]
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` supersedes this one: a newer look does."""
+        return isinstance(message, StagesSeen) and message.key == self.key
 
 
 @dataclass

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from core.run.directory import Home
-from core.run.events import Evaluated, Failed, Finished, Sampled, Series, Started
+from core.run.events import Evaluated, Failed, Finished, Progress, Sampled, Series, Started
 from core.run.metrics import MetricsWriter
-from tests.tui.runs_made_by_code import T0, RunMade
+from core.run.stages import StageRun, write_stages
+from tests.tui.runs_made_by_code import T0, RunMade, finished_run
 
 _DENSE = (
     ("train/reward", "reward", "reward", ""), ("train/score", "score", "reward", ""),
@@ -63,3 +64,46 @@ def finished_ppo(home: Home, name: str = "ppo-done") -> RunMade:
 def failed_ppo(home: Home, name: str = "ppo-broken") -> RunMade:
     made = ppo_run(home, name)
     return made.event(Failed(exit_code=6, message="the KL is not finite", hint="Lower the rate.", step=60)).ended(6)
+
+
+PIPELINE = """\
+phase: pipeline
+about: {title: A pipeline of the tests}
+pipeline:
+  - {name: pretrain, phase: pretrain}
+  - {name: judge, phase: reward}
+  - {name: align, phase: ppo}
+  - {name: polish, phase: ppo}
+"""
+
+
+def pipeline_run(home: Home, name: str = "rlhf", *, is_done: bool = False) -> RunMade:
+    """A pipeline whose second stage is finished and whose third one is at work; the last one has not begun.
+
+    With `is_done` all four are finished.
+    """
+    finished_run(home, f"{name}-pretrain")
+    judge = RunMade(home, f"{name}-judge", steps=100)
+    series = (
+        Series(name="eval/loss", title="held-out loss", panel="loss", lower_is_better=True),
+        Series(name="eval/accuracy", title="held-out accuracy", panel="accuracy", lower_is_better=False),
+    )
+    judge.event(Started(phase="reward", steps=100, series=series))
+    for step, loss, accuracy in ((0, 0.693, 0.48), (100, 0.31, 0.91)):
+        values = {"eval/loss": loss, "eval/accuracy": accuracy}
+        judge.event(Evaluated(step=step, values=values, tokens=900, seconds=1.0))
+    judge.event(Finished(step=100)).beat(100).ended(0)
+    made = RunMade(home, name)
+    made.run.config.write_text(PIPELINE)
+    made.event(Started(phase="pipeline", facts={"stages": 4}))
+    begun = ["pretrain", "judge", "align"]
+    if is_done:
+        finished_ppo(home, f"{name}-align")
+        finished_ppo(home, f"{name}-polish")
+        begun.append("polish")
+        made.event(Finished()).ended(0)
+    else:
+        ppo_run(home, f"{name}-align")
+        made.event(Progress(stage="stage 3 of 4, align", done=60, total=200, unit="steps")).beat(0, "stage align")
+    write_stages(made.run, {stage: StageRun(f"{name}-{stage}") for stage in begun})
+    return made

@@ -16,7 +16,7 @@ from core.config.presets import find_preset
 from core.run.directory import Home, RunDirectory
 from core.run.launch import make_home
 from core.run.status import RunStatus
-from tests.tui.alignment_runs import ppo_run
+from tests.tui.alignment_runs import failed_ppo, pipeline_run, ppo_run
 from tests.tui.driving import console, screen_text, until
 from tests.tui.runs_made_by_code import PRESET, T0, failed_run, finished_run, running_run
 from tui.console import FootplateApp
@@ -48,7 +48,15 @@ def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
             case "pretrain-small":
                 words = "running: training at step 420"
                 return RunStatus("running", words, 1, None, 4242, "gpu-07", 420, "training", 3.0)
-            case "ppo-smollm2":
+            case "rlhf":
+                finished = RunStatus("finished", "finished", 1, 0, 4246, "gpu-07", 0)
+                words = "running: stage align"
+                running = RunStatus("running", words, 1, None, 4246, "gpu-07", 0, "stage align", 1.0)
+                return finished if run.attempt(1).exit.exists() else running
+            case "ppo-broken":
+                words = "failed, exit code 6: the KL is not finite"
+                return RunStatus("failed", words, 1, 6, 4247, "gpu-07", 60)
+            case "ppo-smollm2" | "rlhf-align" if not run.attempt(1).exit.exists():
                 words = "running: writing responses"
                 return RunStatus("running", words, 1, None, 4245, "gpu-07", 60, "generating", 2.0)
             case "sft-broken":
@@ -195,3 +203,37 @@ def test_monitor_of_rollouts_without_colour(snap_compare: Compare, still: Home) 
         await pilot.pause(0.3)
 
     assert snap_compare(app, terminal_size=(160, 48), run_before=run_before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_monitor_of_rollouts_failed(snap_compare: Compare, still: Home, size: tuple[int, int]) -> None:
+    failed_ppo(still)
+
+    async def before(app: FootplateApp) -> None:
+        await watched(app, "ppo-broken", "Lower the rate.")
+
+    assert compare(snap_compare, still, size, before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_runs_with_a_pipeline(snap_compare: Compare, still: Home, size: tuple[int, int]) -> None:
+    pipeline_run(still)
+
+    async def before(app: FootplateApp) -> None:
+        await until(lambda: "4 of 4 runs" in screen_text(app) and "polish" in screen_text(app))
+
+    assert compare(snap_compare, still, size, before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("is_done", [False, True])
+def test_monitor_of_a_pipeline(snap_compare: Compare, still: Home, size: tuple[int, int], is_done: bool) -> None:
+    made = pipeline_run(still, is_done=is_done)
+
+    async def before(app: FootplateApp) -> None:
+        app.watch_run(made.run)
+        await until(lambda: "NVIDIA" in screen_text(app) or "gpu0" in screen_text(app))
+        await until(lambda: "+0.43 better" in screen_text(app) or (is_done and "+1.29 better" in screen_text(app)))
+        await until(lambda: app.watched is not None and app.watched.frame is not None)
+
+    assert compare(snap_compare, still, size, before)

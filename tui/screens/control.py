@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.run.directory import RunDirectory
-from tui.screens.dialogs import MenuDialog, Option
+from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option
+from tui.screens.monitor_charts import panel_options
 from tui.services.run_list import is_live
+from tui.services.run_tree import TreeRow
+from tui.services.run_view import RunView
 from tui.services.safe_text import safe
 from tui.services.watched import Watched
 
@@ -31,6 +34,49 @@ def export_run(app: FootplateApp, run: RunDirectory) -> None:
         app.tell(safe(f"{run.name} has made no model yet: there is nothing to export."), "warning")
 
 
+async def ask_to_stop(app: FootplateApp, run: RunDirectory, state: str) -> None:
+    """Ask a run to stop, after a question."""
+    if state not in ("running", "stalled", "silent"):
+        app.tell(safe(f"{run.name} is {state}: there is nothing to stop."), "warning")
+        return
+    text = [safe("It keeps what is done, and ends. r in the list of runs goes on from there.")]
+    if await app.push_screen_wait(ConfirmDialog(safe(f"Stop {run.name}?"), text, yes=safe("save and stop"))):
+        app.ask_run(run, "stop")
+
+
+def open_stage(app: FootplateApp, stage: TreeRow) -> None:
+    """Open the monitor of a run or of a stage; that a stage has not begun is said."""
+    runs = app.home.runs
+    if stage.has_begun:
+        parent = RunDirectory(runs / stage.parent) if stage.parent else None
+        app.watch_run(RunDirectory(runs / stage.row.name), parent=parent)
+    else:
+        tell_waiting(app, stage)
+
+
+def tell_waiting(app: FootplateApp, stage: TreeRow) -> None:
+    """Say that a stage has no run yet."""
+    app.tell(safe(f"Stage {stage.title} of {stage.parent} has no run: it {stage.row.state.words}."), "warning")
+
+
+def show_report(app: FootplateApp, watched: Watched) -> None:
+    """Show what each filter of a finished preparation dropped, and why."""
+    if watched.view.phase != "prepare":
+        return
+    if watched.view.is_prepared:
+        from tui.screens.report import ReportScreen  # with the configuration's models, which a monitor needs not
+
+        app.push_screen(ReportScreen(watched.run))
+    else:
+        app.tell(safe("What was dropped can be looked at once the run has finished."), "warning")
+
+
+async def choose_panel(app: FootplateApp, view: RunView, picked: int) -> str | None:
+    """Let the user choose one of a run's charts; None where there is none, or none is chosen."""
+    options = panel_options(view.panels())
+    return await app.push_screen_wait(MenuDialog(safe("Charts"), options, cursor=picked)) if options else None
+
+
 async def ask_of_run(app: FootplateApp, watched: Watched) -> None:
     """Let the user choose what to ask of a run, and ask it."""
     name, state = watched.view.name, watched.state
@@ -51,7 +97,7 @@ async def ask_of_run(app: FootplateApp, watched: Watched) -> None:
     options = [Option(value, safe(title), safe(about)) for value, title, about in _LIVE]
     match await app.push_screen_wait(MenuDialog(safe(f"Ask {name} to …"), options)):
         case "stop":
-            await app.ask_to_stop(watched.run, state.word)
+            await ask_to_stop(app, watched.run, state.word)
         case "checkpoint" | "evaluate" | "sample" as verb:
             app.ask_run(watched.run, verb)
         case _:

@@ -13,11 +13,11 @@ from textual.screen import ModalScreen, Screen
 
 from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.chart_deck import ChartDeck
-from tui.screens.control import ask_of_run, export_run
-from tui.screens.dialogs import MenuDialog
-from tui.screens.monitor_charts import ChartSettings, Pages, curve_request, panel_options
+from tui.screens.control import ask_of_run, choose_panel, export_run, open_stage, show_report
+from tui.screens.monitor_charts import ChartSettings, Pages, curve_request
 from tui.screens.monitor_keys import KEYS, hints_of
-from tui.screens.monitor_layout import PANES, Room
+from tui.screens.monitor_layout import PANES, Room, parts_of
+from tui.screens.stages_pane import StagesPane
 from tui.services.monitor_text import (
     ending_lines,
     fact_lines,
@@ -73,6 +73,7 @@ class MonitorScreen(Screen[None]):
         with Horizontal(id="body"):
             with Vertical(id="charts"):
                 yield LinesView(id="ending")
+                yield StagesPane(id="tree")
                 yield LinesView(id="stages")
                 look = self.console_app.look
                 yield ChartDeck(Look(look.charset, look.has_color), lambda: self.console_app.is_link_busy, id="deck")
@@ -132,6 +133,7 @@ class MonitorScreen(Screen[None]):
         width = self.size.width
         self.query_one("#head", LinesView).show(head_lines(view, watched.state, watched.frame, width))
         self.query_one("#facts", LinesView).show(fact_lines(view, watched.state))
+        self.query_one(StagesPane).show(watched)
         self._show_parts()
         room = self.query_one("#stages").size
         self.query_one("#stages", LinesView).show([line(), *stage_lines(view, room.width, room.height - 1)])
@@ -177,12 +179,10 @@ class MonitorScreen(Screen[None]):
     def _show_parts(self) -> None:
         """Show and hide what there is room and reason for."""
         watched, shown = self.watched, self._shown()
-        self.query_one(KeyLine).show_hints([hints_of(watched.view if watched is not None else None), PLACE_HINTS])
+        self.query_one(KeyLine).show_hints([hints_of(watched), PLACE_HINTS])
         picked = self.pages.picked_name(self._names())
-        has_rows = watched is not None and watched.frame is not None and watched.frame.step > 0
-        has_stages = watched is None or (not has_rows and bool(watched.view.progress or not shown))
         ending = ending_lines(watched.view, self.room.body_width) if watched is not None else []
-        parts = self.room.parts(shown=len(shown), has_stages=has_stages, has_ending=bool(ending))
+        parts = parts_of(self.room, watched, shown=len(shown), has_ending=bool(ending))
         for name, is_shown in parts.items():
             self.query_one(f"#{name}").display = is_shown
         self._deck.pick(shown, picked)
@@ -226,11 +226,9 @@ class MonitorScreen(Screen[None]):
     @work
     async def action_menu(self) -> None:
         """Choose the large chart from a list of all."""
-        if self.watched is None or not (names := self._names()):
-            return
-        menu = MenuDialog(safe("Charts"), panel_options(self.watched.view.panels()), cursor=self.pages.picked)
-        if (name := await self.app.push_screen_wait(menu)) is not None:
-            self.pages.choose(name, names)
+        if self.watched is not None:
+            name = await choose_panel(self.console_app, self.watched.view, self.pages.picked)
+            self.pages.choose(name or "", self._names())
             self._show_all()
 
     def _move_cursor(self, by: int) -> None:
@@ -289,19 +287,15 @@ class MonitorScreen(Screen[None]):
         """Leave the cursor, the full view, or the monitor."""
         if self.settings.cursor is not None or self._is_full:
             self.action_cursor() if self.settings.cursor is not None else self.action_full()
+        elif self.watched is not None and self.watched.parent is not None:
+            self.console_app.watch_run(self.watched.parent)
         else:
             self.console_app.action_go("runs")
 
     def action_report(self) -> None:
         """Show what each filter of a finished preparation dropped, and why."""
-        if self.watched is None or self.watched.view.phase != "prepare":
-            return
-        if self.watched.view.is_prepared:
-            from tui.screens.report import ReportScreen  # with the configuration's models, which a monitor needs not
-
-            self.app.push_screen(ReportScreen(self.watched.run))
-        else:
-            self.console_app.tell(safe("What was dropped can be looked at once the run has finished."), "warning")
+        if self.watched is not None:
+            show_report(self.console_app, self.watched)
 
     @work
     async def action_control(self) -> None:
@@ -313,6 +307,10 @@ class MonitorScreen(Screen[None]):
         """Export the model of the run."""
         if self.watched is not None:
             export_run(self.console_app, self.watched.run)
+
+    @on(StagesPane.Opened)
+    def _opened(self, message: StagesPane.Opened) -> None:
+        open_stage(self.console_app, message.stage)
 
     @on(ChartView.Widened)
     def _widened(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
-from tui.services.run_view import RunView
+from tui.services.watched import Watched
 from tui.widgets.key_line import Hint
 
 HINTS = [
@@ -17,11 +17,16 @@ PREPARE_HINTS = [HINTS[-2], HINTS[-1]]
 PREPARED_HINTS = [Hint("⏎", "what filters dropped", "screen.report"), *PREPARE_HINTS]
 
 
-def hints_of(view: RunView | None) -> list[Hint]:
-    """Return the keys that do something for a run: a preparation has no charts, a finished one has a report."""
-    if view is None or view.phase != "prepare":
+STAGES_HINTS = [Hint("⏎", "stage", "screen.report"), *PREPARE_HINTS]
+
+
+def hints_of(watched: Watched | None) -> list[Hint]:
+    """Return the keys that do something: a preparation has no charts, a finished one a report, a pipeline stages."""
+    if watched is not None and watched.stages:
+        return STAGES_HINTS
+    if watched is None or watched.view.phase != "prepare":
         return HINTS
-    return PREPARED_HINTS if view.is_prepared else PREPARE_HINTS
+    return PREPARED_HINTS if watched.view.is_prepared else PREPARE_HINTS
 
 
 KEYS: list[BindingType] = [
@@ -52,6 +57,6 @@ KEYS: list[BindingType] = [
         "back",
         show=False,
         id="monitor.leave",
-        tooltip="Out of the cursor, the full view, to the runs",
+        tooltip="Out of the cursor, the full view, to the pipeline of a stage, to the runs",
     ),
 ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tui.services.watched import Watched
+
 CHARTS = 4
 _SIDE_COLUMNS = 42
 _SMALL_COLUMNS = 27
@@ -55,3 +57,12 @@ class Room:
             "samples": self.panes == 2 or (self.panes == 0 and is_wide),
             "machine-line": not is_wide and self.height >= 14,
         }
+
+
+def parts_of(room: Room, watched: Watched | None, *, shown: int, has_ending: bool) -> dict[str, bool]:
+    """Return which parts are displayed for a run; a pipeline has a tree of its stages in the place of charts."""
+    has_rows = watched is not None and watched.frame is not None and watched.frame.step > 0
+    has_tree = watched is not None and bool(watched.stages)
+    has_stages = watched is None or (not has_rows and bool(watched.view.progress or not shown))
+    parts = room.parts(shown=shown, has_stages=has_stages, has_ending=has_ending) | {"tree": has_tree}
+    return parts | {"stages": False, "deck": False} if has_tree else parts

@@ -15,12 +15,13 @@ from textual.widgets import DataTable
 from core.run.directory import RunDirectory
 from tui.messages import RunsListed
 from tui.screens.app_keys import PLACE_HINTS
-from tui.screens.control import export_run
+from tui.screens.control import ask_to_stop, export_run, open_stage, tell_waiting
 from tui.screens.dialogs import ConfirmDialog
 from tui.services.run_list import RunRow, is_live
+from tui.services.run_tree import TreeRow, tree_rows
 from tui.services.runs_text import NARROW, RIGHT, WIDE, cells, detail_lines, empty_lines
 from tui.services.safe_text import safe
-from tui.services.styled import Span, line, word
+from tui.services.styled import Span, cell_count, line, word
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lines import TONE_CLASSES, TONE_CSS, LinesView, tone_style
 from tui.widgets.titles import cell, set_title
@@ -40,6 +41,7 @@ class RunsScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "monitor", id="runs.open", tooltip="Watch the run under the cursor"),
         Binding("n", "new", "new", id="runs.new", tooltip="Choose a preset and start a run"),
+        Binding("o", "fold", "stages", id="runs.fold", tooltip="Show or hide the stages of a pipeline"),
         Binding("r", "resume", "resume", id="runs.resume", tooltip="Go on from the run's last checkpoint"),
         Binding("S", "stop", "stop", id="runs.stop", tooltip="Ask the run to save and stop"),
         Binding(
@@ -53,7 +55,8 @@ class RunsScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: dict[str, RunRow] = {}
+        self._rows: dict[str, TreeRow] = {}
+        self._folded: frozenset[str] = frozenset()
         self._columns: tuple[str, ...] = ()
         self._shown: dict[str, tuple[Span, ...]] = {}
         self._widths: dict[str, int] = {}
@@ -87,6 +90,7 @@ class RunsScreen(Screen[None]):
                     Hint("r", "resume", "screen.resume"),
                     Hint("S", "stop", "screen.stop"),
                     Hint("e", "export", "screen.export"),
+                    Hint("o", "stages", "screen.fold"),
                 ],
                 PLACE_HINTS,
             ]
@@ -103,7 +107,7 @@ class RunsScreen(Screen[None]):
     def show_runs(self, listed: RunsListed) -> None:
         """Show what the feed found; rows that did not change are left alone."""
         self._listed = listed
-        self._rows = {row.name: row for row in listed.rows}
+        self._rows = {row.key: row for row in tree_rows(listed.rows, self._folded)}
         table = self._table()
         has_runs = bool(listed.rows)
         self.query_one("#empty").display = not has_runs
@@ -127,29 +131,28 @@ class RunsScreen(Screen[None]):
 
     def _fill(self) -> None:
         table = self._table()
-        columns = WIDE if self.size.width >= 100 else NARROW
-        now = time.time()
+        columns, now = WIDE if self.size.width >= 100 else NARROW, time.time()
         wanted = {name: cells(row, columns, now) for name, row in self._rows.items()}
-        if columns == self._columns and list(wanted) == list(self._shown):
+        old = self._widths if columns == self._columns else {}
+        widths = dict(old)
+        for at, column in enumerate(columns):
+            sizes = [cell_count(row[at][0].text) for row in wanted.values()]
+            widths[column] = max([cell_count(column), old.get(column, 0), *sizes])
+        if widths == old and list(wanted) == list(self._shown):
             for name, row in wanted.items():
-                for column, new, old in zip(columns, row, self._shown[name], strict=True):
-                    if new != old:
-                        is_wider = len(new[0]) > self._widths.get(column, 0)
-                        table.update_cell(name, column, self._cell(new, column), update_width=is_wider)
+                for column, new, before in zip(columns, row, self._shown[name], strict=True):
+                    if new != before:
+                        table.update_cell(name, column, self._cell(new, column))
         else:
             under = self._name_under_cursor()
-            table.clear(columns=columns != self._columns)
-            if columns != self._columns:
-                for column in columns:
-                    table.add_column(cell(safe(column), right=column in RIGHT), key=column)
+            table.clear(columns=True)
+            for column in columns:  # widths that Textual finds by itself come after rows may have been drawn
+                table.add_column(cell(safe(column), right=column in RIGHT), key=column, width=widths[column])
             for name, row in wanted.items():
                 table.add_row(*(self._cell(part, at) for part, at in zip(row, columns, strict=True)), key=name)
             if under in wanted:
                 table.move_cursor(row=list(wanted).index(under), animate=False)
-        self._columns, self._shown = columns, wanted
-        self._widths = {
-            column: max((len(row[at][0]) for row in wanted.values()), default=0) for at, column in enumerate(columns)
-        }
+        self._columns, self._shown, self._widths = columns, wanted, widths
 
     def _cell(self, span: Span, column: str) -> object:
         look = tone_style(self)(span[1])
@@ -160,15 +163,23 @@ class RunsScreen(Screen[None]):
         index = self._table().cursor_row
         return names[index] if 0 <= index < len(names) else ""
 
-    def _row_under_cursor(self) -> RunRow | None:
+    def _row_under_cursor(self) -> TreeRow | None:
         return self._rows.get(self._name_under_cursor())
+
+    def _begun(self) -> RunRow | None:
+        """Return the run under the cursor; of a stage that has not begun there is none, which is said."""
+        row = self._row_under_cursor()
+        if row is not None and not row.has_begun:
+            tell_waiting(self.console_app, row)
+            return None
+        return row.row if row is not None else None
 
     def _show_head(self) -> None:
         listed = self._listed
         count = "" if listed is None else f"{len(listed.rows)} of {listed.total} runs" if listed.total else "no runs"
         if listed is not None and not listed.complete:
             count = f"reading {len(listed.rows)}/{listed.total} …"
-        live = sum(is_live(row.state) for row in self._rows.values())
+        live = sum(is_live(row.state) for row in listed.rows) if listed is not None else 0
         right = [word(f"{live} running  " if live else "", "good"), word(f"{count} ", "muted")]
         home = word(str(self.console_app.home.runs), "muted")
         self.query_one("#head", LinesView).show(
@@ -178,7 +189,7 @@ class RunsScreen(Screen[None]):
     def _show_detail(self) -> None:
         row = self._row_under_cursor()
         detail = self.query_one("#detail", LinesView)
-        set_title(detail, [word(row.name if row else "")])
+        set_title(detail, [word(row.row.name if row else "")])
         detail.show(detail_lines(row, self.console_app.home) if row else [])
 
     @on(DataTable.RowHighlighted)
@@ -209,7 +220,17 @@ class RunsScreen(Screen[None]):
         """Watch the run under the cursor."""
         row = self._row_under_cursor()
         if row is not None:
-            self.console_app.watch_run(self._directory(row))
+            open_stage(self.console_app, row)
+
+    def action_fold(self) -> None:
+        """Show or hide the stages of the run under the cursor, or of the one to which it belongs."""
+        row = self._row_under_cursor()
+        owner = (row.parent or row.key) if row is not None and (row.parent or row.stages) else ""
+        if owner and self._listed is not None:
+            self._folded = self._folded ^ {owner}
+            self.show_runs(self._listed)
+            if owner in self._shown:
+                self._table().move_cursor(row=list(self._shown).index(owner), animate=False)
 
     def action_new(self) -> None:
         """Choose a preset."""
@@ -218,7 +239,7 @@ class RunsScreen(Screen[None]):
     @work
     async def action_resume(self) -> None:
         """Go on with the run under the cursor."""
-        row = self._row_under_cursor()
+        row = self._begun()
         if row is None:
             return
         if is_live(row.state):
@@ -231,13 +252,13 @@ class RunsScreen(Screen[None]):
 
     def action_export(self) -> None:
         """Export the model of the run under the cursor."""
-        row = self._row_under_cursor()
+        row = self._begun()
         if row is not None:
             export_run(self.console_app, self._directory(row))
 
     @work
     async def action_stop(self) -> None:
         """Ask the run under the cursor to stop."""
-        row = self._row_under_cursor()
+        row = self._begun()
         if row is not None:
-            await self.console_app.ask_to_stop(self._directory(row), row.state.word)
+            await ask_to_stop(self.console_app, self._directory(row), row.state.word)

@@ -19,10 +19,11 @@ from textual.message import Message
 from core.run.directory import Home, RunDirectory
 from core.run.event_log import EventReader
 from core.run.status import BeatWatch, read_status
-from tui.messages import CurvesReady, FeedFailed, LogGrew, MachineSeen, RunBatch, RunsListed, RunStated
+from tui.messages import CurvesReady, FeedFailed, LogGrew, MachineSeen, RunBatch, RunsListed, RunStated, StagesSeen
 from tui.services.log_tail import LogTail
 from tui.services.run_list import RunRow, RunSummary, list_folders
 from tui.services.safe_text import safe, safe_text
+from tui.services.stages_watch import StagesWatch
 
 if TYPE_CHECKING:
     from tui.services.curves import CurveRequest, CurveSource
@@ -152,6 +153,7 @@ class _Watched:
         self._is_stale = True
         self._problems = 0
         self._stated_at = -1e9
+        self._stages = StagesWatch(run)
 
     def turn(self, request: CurveRequest, taken: threading.Event) -> bool:
         events = self._events.read(_BATCH_EVENTS)
@@ -169,6 +171,8 @@ class _Watched:
         self._report_problems()
         if time.monotonic() - self._stated_at >= 1.0 or 0 < len(events) < _BATCH_EVENTS:
             self._post(RunStated(self.key, read_status(self.run, self._beats)))
+            if (stages := self._stages.look()) is not None:
+                self._post(StagesSeen(self.key, *stages))
             self._stated_at = time.monotonic()
         self._make_frame(request)
         return len(events) == _BATCH_EVENTS

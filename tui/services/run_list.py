@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.errors import FootplateError
 from core.run.directory import Home, RunDirectory
 from core.run.events import AnyEvent, Evaluated, Progress, Series, Started, event_adapter
-from core.run.private import open_file
+from core.run.private import open_file, read_file
 from core.run.runs import list_runs
+from core.run.stages import read_stages
 from core.run.status import BeatWatch, RunStatus, read_status
 
 if TYPE_CHECKING:
@@ -21,6 +23,16 @@ CAP = 500
 """More rows than this make a table slow (10,000 rows: two seconds)."""
 _HEAD_BYTES = 64 * 1024
 _TAIL_BYTES = 64 * 1024
+_CONFIG_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class StageOf:
+    """A stage of a run that has several: its name, its phase, and the run that does its work; "" before it begins."""
+
+    name: str
+    phase: str
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class RunRow:
     active: float = 0.0
     created: float = 0.0
     progress: str = ""
+    stages: tuple[StageOf, ...] = ()
 
 
 class RunSummary:
@@ -52,6 +65,7 @@ class RunSummary:
         self._evaluated: Evaluated | None = None
         self._progress: Progress | None = None
         self._row: RunRow | None = None
+        self._planned: list[StageOf] | None = None
 
     def row(self) -> RunRow:
         """Return the run's line as it is now."""
@@ -70,7 +84,7 @@ class RunSummary:
     def _paths(self) -> list[Path]:
         attempts = self._run.attempts()
         last = [attempts[-1].metrics, attempts[-1].exit] if attempts else []
-        return [self._run.events, self._run.heartbeat, *last]
+        return [self._run.events, self._run.heartbeat, self._run.stages, *last]
 
     def _read_events(self) -> None:
         head, tail = _ends(self._run.events)
@@ -101,21 +115,58 @@ class RunSummary:
                 if name and len(found := self._metrics.tail(name, 1)[1]):
                     values[name] = float(found[-1])
             step = self._metrics.last_step if self._metrics.rows else step
+        stages = self._stages()
         progress = self._progress
         share = progress.done / progress.total if progress and progress.total else None
         return RunRow(
             name=self._run.name,
             state=state,
             phase=self._started.phase if self._started else _phase_of(self._run.config),
-            step=step,
+            step=None if stages else step,
             steps=self._started.steps if self._started else None,
             loss=values.get(loss) if loss else None,
             evaluation=self._evaluated.values.get(evaluation) if self._evaluated and evaluation else None,
             tokens_per_second=values.get("train/tokens_per_second"),
             active=max((_size_and_time(path)[1] for path in self._paths()), default=0) / 1e9,
             created=_size_and_time(self._run.config)[1] / 1e9,
-            progress=f"{progress.stage} {share:.0%}" if progress and share is not None else "",
+            progress=_stages_words(stages)
+            or (f"{progress.stage} {share:.0%}" if progress and share is not None else ""),
+            stages=stages,
         )
+
+    def _stages(self) -> tuple[StageOf, ...]:
+        """Return the stages of a pipeline, in their order, with the runs of those that have begun."""
+        if self._planned is None:
+            self._planned = planned_stages(self._run.config)
+        if not self._planned:
+            return ()
+        try:
+            begun = read_stages(self._run)
+        except FootplateError:
+            begun = {}
+        return tuple(
+            replace(stage, run=begun[stage.name].run if stage.name in begun else "") for stage in self._planned
+        )
+
+
+def planned_stages(config: Path) -> list[StageOf]:
+    """Return the stages that a run's configuration names, [] where it is no pipeline or cannot be read."""
+    try:
+        text = read_file(config, limit_bytes=_CONFIG_BYTES, root=config.parent).decode("utf-8", "replace")
+        if "\npipeline:" not in text:
+            return []
+        from core.config.yaml_read import read_node  # the configuration's models, after the first paint
+
+        values = read_node(text).plain()
+    except (FootplateError, OSError):
+        return []
+    stages = values.get("pipeline") if isinstance(values, dict) else None
+    found = [stage for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
+    return [StageOf(str(stage.get("name", ""))[:80], str(stage.get("phase", ""))[:40]) for stage in found]
+
+
+def _stages_words(stages: tuple[StageOf, ...]) -> str:
+    return f"stage {sum(bool(stage.run) for stage in stages)}/{len(stages)}" if stages else ""
 
 
 def list_folders(home: Home) -> tuple[list[RunDirectory], int]:
@@ -135,10 +186,10 @@ def age_seconds(row: RunRow, now: float | None = None) -> float:
 
 
 def _first(series: tuple[Series, ...], *, sparse: bool) -> str:
-    """Return the series that stands for the run in the list: a loss, else the first that is better when lower."""
+    """Return the series that stands for the run in the list: a loss, else the first that has a better end."""
     names = [one for one in series if one.name.startswith("eval/") is sparse]
     losses = [one.name for one in names if one.name.endswith("/loss")]
-    return next(iter(losses or [one.name for one in names if one.lower_is_better]), "")
+    return next(iter(losses or [one.name for one in names if one.lower_is_better is not None]), "")
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

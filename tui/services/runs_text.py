@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.run.directory import Home
 from tui.services.run_list import RunRow, age_seconds
+from tui.services.run_tree import TreeRow
 from tui.services.safe_text import SafeText, safe
 from tui.services.styled import Line, Span, line, word
 from tui.services.words import age_text, count_text, state_mark, value_text
@@ -13,27 +14,41 @@ WIDE = ("", "run", "phase", "state", "step", "loss", "eval", "tok/s", "age", "wo
 RIGHT = frozenset({"step", "loss", "eval", "tok/s", "age"})
 
 
-def cells(row: RunRow, columns: tuple[str, ...], now: float) -> tuple[Span, ...]:
-    """Return the run's cells in the order of `columns`."""
+def cells(tree: TreeRow, columns: tuple[str, ...], now: float) -> tuple[Span, ...]:
+    """Return the cells of a run or a stage in the order of `columns`."""
+    row = tree.row
     mark, tone = state_mark(row.state.word)
     by_name: dict[str, Span] = {
         "": (mark, tone),
-        "run": word(row.name, "strong" if tone == "good" and row.state.word == "running" else "plain"),
+        "run": word(_title(tree), "strong" if tone == "good" and row.state.word == "running" else "plain"),
         "phase": word(row.phase or "-"),
         "state": word(row.state.word, tone),
         "step": word(_step(row)),
         "loss": _value(row.loss),
         "eval": _value(row.evaluation),
         "tok/s": word("-" if row.tokens_per_second is None else count_text(row.tokens_per_second)),
-        "age": word("now" if age_seconds(row, now) < 60 else age_text(age_seconds(row, now)), "muted"),
+        "age": word(
+            "" if not tree.has_begun else "now" if age_seconds(row, now) < 60 else age_text(age_seconds(row, now)),
+            "muted",
+        ),
         "words": (safe(row.state.words, limit=80), "muted"),
     }
     return tuple(by_name[name] for name in columns)
 
 
-def detail_lines(row: RunRow, home: Home) -> list[Line]:
+def _title(tree: TreeRow) -> str:
+    """Return how the list calls a run: stages stand below it, indented, unless it is folded."""
+    if tree.parent:
+        return f"  {tree.title}"
+    return f"{'▸' if tree.is_folded else '▾'} {tree.title}" if tree.stages else tree.title
+
+
+def detail_lines(tree: TreeRow, home: Home) -> list[Line]:
     """Return what is known of one run."""
+    row = tree.row
     state = row.state
+    if not tree.has_begun:
+        return [line(state_mark(state.word), word(" "), word(state.words)), line(word(f"a stage of {tree.parent}"))]
     where = f"pid {state.pid} on {state.host}" if state.pid and state.host else ""
     progress = row.progress if row.progress and not row.step else ""
     lines = [
@@ -50,6 +65,8 @@ def advice_for(row: RunRow) -> SafeText:
     match row.state.word:
         case "created":
             return safe("It has not been started. r starts it.")
+        case "stopped" | "preempted" | "failed" if row.stages:
+            return safe("r goes on with its first stage that is not finished; o shows or hides the stages.")
         case "stopped" | "preempted":
             return safe("r goes on from its last checkpoint.")
         case "failed" | "lost":

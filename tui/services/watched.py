@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from core.run.before_after import BeforeAfter
 from core.run.directory import RunDirectory
 from core.run.events import AnyEvent, Metrics, Progress, Sampled
 from core.run.status import RunStatus
+from tui.services.run_tree import TreeRow
 from tui.services.run_view import RunView
 from tui.services.safe_text import SafeText
 from tui.services.sample_text import sample_lines
@@ -28,7 +30,8 @@ _SAMPLES_AT_ONCE = 50
 class Watched:
     """A run with its view, its state, its newest frame, and the lines of its log.
 
-    `key` is another one for each time that a run was opened, so that no message of an earlier time is taken.
+    `key` is another one for each time that a run was opened, so that no message of an earlier time is taken. `parent`
+    is the run to which it belongs as a stage; `stages` are its own, and `changes` what those that are finished changed.
     """
 
     run: RunDirectory
@@ -36,6 +39,9 @@ class Watched:
     key: int
     state: RunStatus | None = None
     frame: Frame | None = None
+    parent: RunDirectory | None = None
+    stages: tuple[TreeRow, ...] = ()
+    changes: Mapping[str, tuple[BeforeAfter, ...]] = field(default_factory=dict)
     log: deque[Line] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
 
     @property

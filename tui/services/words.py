@@ -36,6 +36,7 @@ STATES: dict[str, tuple[str, Tone]] = {
     "stalled": ("!", "warning"),
     "lost": ("✗", "bad"),
     "silent": ("?", "warning"),
+    "waiting": ("·", "muted"),
 }
 """Mark and tone of every status word; the word always stands beside its mark."""
 _LEVELS: dict[str, Tone] = {"info": "plain", "warning": "warning", "error": "bad"}
