@@ -28,6 +28,7 @@ GSM8K = "He sold 16 - 3 = <<16-3=13>>13 eggs for 2 dollars each.\nThat is 13 * 2
         ("so 16 - 3", Fraction(3)),
         ("first 5, then 7", Fraction(7)),
         ("1,2,3", Fraction(3)),
+        ("1,2345", Fraction(2345)),
         ("12,345,678 people", Fraction(12_345_678)),
         ("0.50", Fraction(1, 2)),
         (".5 of it", Fraction(1, 2)),
@@ -55,6 +56,7 @@ def test_last_number(text: str, expected: Fraction) -> None:
         ("####\n5", "after_hashes", None),
         (r"so \boxed{\frac{1}{2}}.", "boxed", r"\frac{1}{2}"),
         (r"\boxed{1} no, \boxed{\{1, \sqrt{2}\}}", "boxed", r"\{1, \sqrt{2}\}"),
+        (r"\boxed{a\}b}", "boxed", r"a\}b"),
         (r"\boxed{1", "boxed", None),
         (r"\boxed{}", "boxed", None),
         ("5", "boxed", None),
@@ -71,6 +73,7 @@ def test_found(text: str, find: Find, expected: str | None) -> None:
     ("text", "find", "expected"),
     [
         (GSM8K, "last_number", "26"),
+        (GSM8K + "\n(see page 3)", "last_number", "26"),
         ("26", "boxed", "26"),
         ("B", "last_number", "B"),
         ("In all 26 eggs", "last_number", "26"),
@@ -86,7 +89,7 @@ def test_answer_of_a_row(text: str, find: Find, expected: str | None) -> None:
     ("left", "right"),
     [
         ("5.0", "5"), ("1,234", "1234"), ("$5", "5"), ("−3", "-3"), ("0.1", "1/10"), ("18 dollars", "18"),
-        (r"\frac{1}{2}", "0.5"), (r"\dfrac12", "1/2"), (r"-\frac{3}{4}", "-0.75"), (r"12\text{ cm}", "12"),
+        (r"\frac{1}{2}", "0.5"), (r"\dfrac12", "1/2"), (r"-\frac{3}{4}", "-0.75"), (r"12\text{cm}", "12"),
         (r"1{,}000", "1000"), (r"90^\circ", "90"), (r"50\%", "50"), (r"$\frac{1}{2}$", "0.5"),
         (r"\left( x \right)", "(x)"), ("the  sea.", "the sea"), (r"\frac{x}{2}", r"\dfrac{x}{2}"),
     ],
@@ -117,6 +120,13 @@ def test_a_number_is_itself_however_it_is_written(digits: int, places: int, curr
     answer = found_answer(f"There are 7 of them, so it is {text}.", "last_number")
     assert answer == text
     assert number_in(text) == value
+
+
+def test_a_number_of_thousands_of_digits_is_compared_as_text() -> None:
+    assert number_in("9" * 400) is not None
+    assert number_in("9" * 401) is None
+    assert same_answer("9" * 10_000, "9" * 10_000)
+    assert not same_answer("9" * 10_000, "9" * 10_001)
 
 
 @given(st.text(alphabet="0123456789,./-$%\\{}boxedfrac #\n", max_size=60))

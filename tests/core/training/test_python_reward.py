@@ -58,6 +58,7 @@ def test_a_file_may_have_dataclasses_with_annotations_as_text(tmp_path: Path) ->
         ("return [1.0, 10**400]", r"reward returned 10*\.\.\. \(int\) at index 1"),
         ("return [1.0, [2.0]]", r"reward returned \[2.0\] \(list\) at index 1"),
         ("return 1 / 0", r"reward raised ZeroDivisionError: division by zero \(line 2\)"),
+        ("import json; return json.loads('{')", r"reward raised JSONDecodeError: .* \(line 2\)"),
         ("raise SystemExit(3)", r"reward raised SystemExit: 3 \(line 2\)"),
     ],
 )

@@ -58,6 +58,7 @@ def test_exact_answers_need_a_row_with_an_answer(answer: str | None) -> None:
 def test_a_pattern_is_searched_for_over_lines() -> None:
     source = sources_of({"kind": "regex", "pattern": "<think>.*</think>"})[0]
     assert source(answered("a <think>\nb\n</think>", "<think>", "")) == [1.0, 0.0, 0.0]
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
 
 def test_what_is_no_pattern_is_said() -> None:
