@@ -1,7 +1,7 @@
 """Rules over several fields of a data section; see core/config/rules.py.
 
 rows          sources have rows; a chat template comes with a tokenizer, not with a new one; rows hold what is learned
-              from: an answer, two that are compared (or one that is damaged), a prompt
+              from: an answer, two that are compared (or one that is damaged), a prompt; no answer of a pair is cut
 filters       a perplexity has one threshold; bounds are in order; filters for answers need rows with answers
 mix           shares and tokens count only where data.mix.by takes them
 sources       templates of text and names of XML records (core/config/source_rules.py)
@@ -61,6 +61,13 @@ def _format(draft: Partial) -> Iterator[Problem]:
         yield Problem("data.damage.rule", message, found=found)
 
 
+def _accepted(draft: Partial) -> Iterator[Problem]:
+    for index, fault in enumerate(draft.list_at("data.accept")):
+        if draft.at("data.kind") == "preferences" and fault in ("cut_answers", "unlabelled_rows"):
+            message = "must be one of dropped_answers, double_begin, no_end_of_turn: a pair has both its answers whole"
+            yield Problem(f"data.accept.{index}", message, found=shown(fault))
+
+
 def _filters(draft: Partial) -> Iterator[Problem]:
     for index, config in enumerate(draft.list_at("data.filters")):
         if isinstance(config, dict):
@@ -99,4 +106,4 @@ def _mix(draft: Partial) -> Iterator[Problem]:
             yield Problem(f"data.sources.{index}.share", message, found=shown(share))
 
 
-DATA_RULES: tuple[Callable[[Partial], Iterator[Problem]], ...] = (_rows, _filters, _mix, source_problems)
+DATA_RULES: tuple[Callable[[Partial], Iterator[Problem]], ...] = (_rows, _accepted, _filters, _mix, source_problems)

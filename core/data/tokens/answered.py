@@ -170,8 +170,11 @@ def _asked(example: Example) -> Example:
 
 def _check_fits(answer: int, max_tokens: int) -> None:
     if answer + 1 > max_tokens:
-        raise RowError("over_long", f"expected an answer of fewer than {max_tokens} tokens (data.max_tokens), "
-                                    f"found {answer}")  # fmt: skip
+        raise RowError(
+            "over_long",
+            f"expected an answer of fewer than {max_tokens} tokens (data.max_tokens), found {answer}; data.accept: "
+            "[dropped_answers] leaves such rows out",
+        )
 
 
 def _joined(sides: Sequence[tuple[Example, bool]]) -> Marked:

@@ -111,6 +111,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
                              "data.template code"),
     "damage to pairs": (pairs(format="ranked", damage={"rule": "cut"}), "data.damage.rule", "worse answers"),
     "pairs of one": (pairs(format="alpaca"), "data.damage.rule", "a pair needs a worse one"),
+    "cut pairs": (pairs(accept=["dropped_answers", "cut_answers"]), "data.accept.1", "both its answers whole"),
     "pairs of none": (pairs(format="prompts"), "data.format", "data.kind prompts"),
     "answers of prompts": (prompts(filters=[{"kind": "instruction_quality"}]), "data.filters.0.kind", "answers"),
     "lines of prompts": (prompts(filters=[{"kind": "c4_quality"}]), "data.filters.0.kind", "data.kind text"),
