@@ -70,7 +70,7 @@ async def add_filter(screen: DataScreen) -> None:
 
 
 async def choose_kind(screen: DataScreen, slot: Slot) -> bool:
-    """Let the user say whether documents or instructions are prepared, with the same sources and filters.
+    """Let the user say whether documents or rows of which kind are prepared, with the same sources and filters.
 
     Return whether this was that field; other fields are none of its business.
     """
@@ -80,10 +80,12 @@ async def choose_kind(screen: DataScreen, slot: Slot) -> bool:
     options = [
         Option("text", safe("text"), safe("Documents for next-token prediction: the loss counts every token.")),
         Option("instructions", safe("instructions"), safe("Conversations: the loss counts the responses only.")),
+        Option("preferences", safe("preferences"), safe("Pairs of a better and a worse answer, or judged answers.")),
+        Option("prompts", safe("prompts"), safe("What a policy answers; an answer that comes along is for rewards.")),
     ]
     answer = await screen.app.push_screen_wait(MenuDialog(safe("What is prepared"), options))
     match answer:
-        case "text" | "instructions":
+        case "text" | "instructions" | "preferences" | "prompts":
             take_kind(form, answer)
         case _:
             pass

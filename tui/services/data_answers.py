@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from core.config.data import RowFormat
 from tui.services.data_changes import ChangedRow, changed_rows
@@ -20,7 +20,9 @@ from tui.services.json_values import (
     whole_of,
 )
 
+DataKind = Literal["text", "instructions", "preferences", "prompts"]
 ROW_FORMATS: tuple[str, ...] = get_args(RowFormat)
+_ANSWERS = frozenset({"preference", "transcript_pair", "ranked", "judged"})
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,14 @@ class Inspection:
     files: tuple[tuple[str, str, int], ...]
     left_out: tuple[tuple[str, str], ...]
     repaired: tuple[tuple[str, int], ...]
+
+    @property
+    def kind(self) -> DataKind:
+        """What every row says: pairs or judged answers, prompts alone, something else that is known, or nothing."""
+        forms = {self.says} if self.says else {form for _, form, _ in self.files}
+        if forms and forms <= _ANSWERS:
+            return "preferences"
+        return "prompts" if forms == {"prompts"} else "instructions" if self.is_instructions else "text"
 
     @property
     def is_instructions(self) -> bool:
@@ -105,6 +115,8 @@ class PreviewRow:
             parts += [_turn(turn, f"{side}: ") for turn in maps(list_of(row, side))]
         values = row.get("values")  # of rows of which nobody knows what they say
         parts += [(str(name), shown(value)) for name, value in values.items()] if isinstance(values, Mapping) else []
+        if isinstance(row.get("answer"), Mapping):
+            parts.append(("answer", text_of(row["answer"], "text")))
         if "label" in row:
             parts.append(("label", shown(row["label"])))
         return cls(text_of(row, "place"), tuple(parts))
@@ -208,7 +220,8 @@ class TokenRow:
     """A row as the model gets it: its tokens, and `rendered`, the text that the template made of it.
 
     `left_out` tokens were cut off; `further` are the other examples of a row that gives several. `stands_in` says that
-    the tokenizer only stands for one that is still to be trained.
+    the tokenizer only stands for one that is still to be trained. `side` says what the tokens are of: chosen, rejected,
+    good, bad, prompt, answer; "" where a row is an example to imitate.
     """
 
     place: str
@@ -220,6 +233,7 @@ class TokenRow:
     tokenizer: str = ""
     stands_in: bool = False
     further: tuple[TokenRow, ...] = ()
+    side: str = ""
 
     @property
     def counted(self) -> int:
@@ -251,6 +265,7 @@ def tokens_of(answer: Json) -> TokenRow:
         tokenizer=text_of(answer, "tokenizer"),
         stands_in=answer.get("stands_in") is True,
         further=tuple(map(tokens_of, maps(list_of(answer, "further")))),
+        side=text_of(answer, "side"),
     )
 
 

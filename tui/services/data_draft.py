@@ -17,14 +17,19 @@ from core.config.data import InstructionData, TextData
 from core.config.drafts import Draft, set_value
 from core.config.fields import Slot
 from core.config.paths import placed
+from core.config.phases import PrepareConfig
+from core.config.preferences import PreferenceData, Preparable, PromptData
 from core.config.presets import resolve
 from core.config.shapes import fields_of
 from core.config.yaml_text import Place, Value
 from tui.forms.form_state import FormState, value_at
+from tui.services.data_answers import DataKind
 from tui.services.safe_text import safe
 
 StepKind = Literal["source", "add_source", "filter", "add_filter", "tokens", "settings"]
-DataKind = Literal["text", "instructions"]
+DATA_KINDS: dict[DataKind, type[Preparable]] = {
+    "text": TextData, "instructions": InstructionData, "preferences": PreferenceData, "prompts": PromptData,
+}  # fmt: skip
 _SOURCES: Place = ("data", "sources")
 _FILTERS: Place = ("data", "filters")
 _TOKENS = (
@@ -65,8 +70,9 @@ def run_stem(path: str) -> str:
 
 
 def kind_of(form: FormState) -> DataKind:
-    """Return what is prepared: documents, or instructions."""
-    return "instructions" if value_at(form.draft.values, ("data", "kind")) == "instructions" else "text"
+    """Return what is prepared: documents, or rows of one of three kinds."""
+    found = value_at(form.draft.values, ("data", "kind"))
+    return next((kind for kind in DATA_KINDS if kind == found), "text")
 
 
 def items(form: FormState, place: Place) -> list[Any]:
@@ -132,14 +138,14 @@ def move(form: FormState, step: Step, by: int) -> int:
 
 
 def take_kind(form: FormState, kind: DataKind) -> None:
-    """Prepare documents, or instructions, of the same sources through the same filters."""
-    section = InstructionData if kind == "instructions" else TextData
+    """Prepare documents, or rows of a kind, of the same sources through the same filters."""
+    section = DATA_KINDS[kind]
     data = value_at(form.draft.values, ("data",))
     kept = {name: value for name, value in data.items() if name in fields_of(section)} if isinstance(data, dict) else {}
     tokenizer = kept.get("tokenizer")
     if kind == "text" and (not isinstance(tokenizer, dict) or tokenizer.get("kind") == "model"):
         kept["tokenizer"] = {"kind": "train"}
-    if kind == "instructions" and tokenizer == {"kind": "train"}:  # nobody chose it
+    if kind != "text" and tokenizer == {"kind": "train"}:  # nobody chose it
         kept["tokenizer"] = {"kind": "load", "path": "smollm2"}
     form.change(set_value(form.draft, ("data",), {**kept, "kind": kind}))
 
@@ -161,12 +167,18 @@ def question_data(form: FormState, folder: Path) -> dict[str, Any]:
 def question_training(form: FormState) -> dict[str, Any]:
     """Return what a question about tokens needs besides the data section.
 
-    That is the seed by which documents are cut in three.
+    That is the seed by which documents are cut in three, or answers damaged.
     Raises: ConfigurationError where the draft does not hold.
     """
     config = resolve(form.draft)
-    is_cut = isinstance(config.data, TextData) and config.data.fill_in_the_middle.rate > 0
-    return {"seed": config.seed} if is_cut else {}
+    match config:
+        case PrepareConfig(data=TextData() as text):
+            has_chance = text.fill_in_the_middle.rate > 0
+        case PrepareConfig(data=PreferenceData() as pairs):
+            has_chance = pairs.damage.rule != "none"
+        case _:
+            has_chance = False
+    return {"seed": config.seed} if has_chance and isinstance(config, PrepareConfig) else {}
 
 
 def source_key(item: object) -> str:

@@ -29,7 +29,7 @@ from tui.services.data_state import DataState, Refusal
 SAMPLE_ROWS = 1000
 PREVIEW_ROWS = 50
 _SOURCES: Place = ("data", "sources")
-_READING = ("kind", "sources", "format", "max_bad_rows")
+_READING = ("kind", "sources", "format", "max_bad_rows", "damage")
 _TRYING = ("filters", "tokenizer", "template", "code_tokens", "max_tokens", "accept")
 
 
@@ -184,6 +184,6 @@ class DataInquiry:
         if not self._is_new or self.state.form is None:
             return
         self._is_new = False
-        if found is not None and found.is_instructions and kind_of(self.state.form) == "text":
-            take_kind(self.state.form, "instructions")
+        if found is not None and found.kind != "text" and kind_of(self.state.form) == "text":
+            take_kind(self.state.form, found.kind)
         self.draft_changed()

@@ -26,6 +26,8 @@ COUNTED, MASKED, PART = "█ ", "░ ", "▏"
 NEWLINE = "↵"  # more fonts have it than the picture of a line feed
 _MOST_TOKENS = 20_000
 _TOKEN = 200
+_UNCOUNTED = frozenset({"prompt", "answer"})
+"""Of these no loss counts anything: the policy writes what is counted."""
 
 
 def sample_lines(state: DataState, width: int) -> list[Line]:
@@ -63,6 +65,7 @@ def template_lines(row: TokenRow, width: int) -> list[Line]:
     """Return the text that the template makes of a row, special tokens and all."""
     lines: list[Line] = []
     for one in (row, *row.further):
+        lines += _side_line(one)
         lines += [line(word(f"! {fault}", "bad")) for fault in one.faults]
         for part in safe_lines(one.rendered):
             lines += [line(word("│ ", "muted"), *piece.left) for piece in wrapped(part, max(1, width - 2))]
@@ -71,7 +74,8 @@ def template_lines(row: TokenRow, width: int) -> list[Line]:
 
 def token_lines(row: TokenRow, width: int, *, only_counted: bool = False) -> list[Line]:
     """Return every token with its text in lines of at most `width` cells, or only those that the loss counts."""
-    lines = [piece for fault in row.faults for piece in wrapped(safe(f"! {fault}"), width, "bad")]
+    lines = _side_line(row)
+    lines += [piece for fault in row.faults for piece in wrapped(safe(f"! {fault}"), width, "bad")]
     if classes := legend((token.syntax, None, token.is_counted) for token in row.tokens):
         lines += wrapped(safe("; ".join(classes)), width, "muted")
     for is_counted, run in groupby(row.tokens[:_MOST_TOKENS], key=lambda token: token.is_counted):
@@ -82,12 +86,22 @@ def token_lines(row: TokenRow, width: int, *, only_counted: bool = False) -> lis
     if row.left_out:
         words = f"! {count_text(row.left_out)} tokens are cut off to keep to max_tokens"
         lines += wrapped(safe(words), width, "warning")
-    if not row.counted and row.tokens:
+    if not row.counted and row.tokens and row.side not in _UNCOUNTED:
         lines += wrapped(safe("! The loss counts nothing of this row."), width, "bad")
     for number, further in enumerate(row.further, 2):
-        lines.append(line(word(f"example {number} of {len(row.further) + 1} of this row", "title")))
+        if not further.side:
+            lines.append(line(word(f"example {number} of {len(row.further) + 1} of this row", "title")))
         lines += token_lines(further, width, only_counted=only_counted)
     return lines
+
+
+def _side_line(row: TokenRow) -> list[Line]:
+    """Return what the tokens of a pair, a judged answer or a prompt are of."""
+    if not row.side:
+        return []
+    size = f"  {count_text(len(row.tokens))} tokens" + (f", {count_text(row.counted)} counted" if row.counted else "")
+    tone: Tone = "warning" if row.side in ("rejected", "bad") else "good" if row.side in ("chosen", "good") else "title"
+    return [line(word(row.side, tone), word(size, "muted"))]
 
 
 def _run_lines(run: list[TokenShown], width: int, *, is_counted: bool) -> Iterator[Line]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.config.fields import Slot
 from tui.forms.form_state import FormState, shown_value, value_at
 from tui.services.data_answers import FilterCount
-from tui.services.data_draft import Step, inspect_topic, items, source_key
+from tui.services.data_draft import Step, inspect_topic, items, kind_of, source_key
 from tui.services.data_state import DataState, StepRow
 from tui.services.safe_text import safe
 from tui.services.styled import Line, Span, Tone, line, word
@@ -145,7 +145,7 @@ def head_line(state: DataState) -> Line:
     if state.form is None:
         return line(*left)
     form = state.form
-    kind = "instructions" if value_at(form.draft.values, ("data", "kind")) == "instructions" else "documents"
+    kind = {"text": "documents"}.get(kind_of(form), kind_of(form))
     count = len(items(form, ("data", "sources")))
     left.append(word(f"{form.name}  {kind}" + (f" of {count} sources" if count != 1 else ""), "plain"))
     return line(*left, right=[word(" "), *figures(state), word(" ")])
