@@ -46,6 +46,15 @@ def test_a_checkpoint_of_other_tensors_is_refused_with_both_shapes(saved: dict[s
         missing_pieces(snapshot, engine_of(nn.Linear(2, 3), ["weight", "bias"]))
 
 
+def test_a_checkpoint_without_what_a_method_remembers_is_refused_by_name() -> None:
+    model = nn.Linear(2, 3)
+    state = {"cursor": {}, "python": [], "numpy": [], "tokens": 0, "method": {"rollout": 3}}
+    snapshot = Snapshot(0, {"model": dict(model.named_parameters()), "generators": {"torch": torch.zeros(1)}}, state)
+    engine = engine_of(model, ["weight", "bias"])
+    engine.scaler, engine.device = SimpleNamespace(is_enabled=lambda: False), torch.device("cpu")
+    assert missing_pieces(snapshot, engine, ["rollout", "kl_coefficient"]) == ["method.kl_coefficient in state.json"]
+
+
 def _marks(**changed: Any) -> tuple[dict[str, Any], frozenset[str]]:
     config = resolve(read_yaml(json.dumps(pretrain_preset(Path("/texts"), **changed)), "preset.yaml"))
     assert isinstance(config, PretrainConfig)
