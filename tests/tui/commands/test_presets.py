@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 
 import tui.__main__ as command_line
-from core.config.presets import load_preset, resolve
+from core.config.presets import Draft, load_preset, resolve
 from core.errors import ConfigurationError, UsageError
 from core.run.directory import Home
+from tests.core.config.cases import alignment, pipeline
 from tui.commands.context import Context
 from tui.commands.presets import check, derived_numbers, presets, schema
 
@@ -57,6 +59,46 @@ def test_check_as_json(with_tiny: Context) -> None:
     assert found["model.layers"] == {"field": "model.layers", "value": 2, "required": True, "default": None}
     assert found["model.context_length"]["default"] == 2048
     assert answer["config"]["cadence"]["log_steps"] == 1
+
+
+def test_check_of_a_pipeline_shows_each_stage(with_tiny: Context) -> None:
+    stages = "\n".join(f"  - name: {name}\n" + "".join(f"    {line}\n" for line in TINY.splitlines()) for name in "ab")
+    (with_tiny.home.presets / "path.yaml").write_text(f"phase: pipeline\nabout: {{title: x}}\npipeline:\n{stages}")
+    assert check("path", ["b.batch.size=16"], with_tiny, as_json=False) == 0
+    own, first, second = _printed(with_tiny).split("\nstage ")
+    assert "about.title" in own
+    marked = [line.split()[1] for line in first.splitlines() if line.startswith("* ")]
+    assert marked[:3] == ["phase", "name", "about.title"]
+    assert re.search(r"tokens per step +256 ", first)
+    assert re.search(r"\* batch.size +16", second)
+    assert re.search(r"tokens per step +512 ", second)
+
+
+def test_check_of_a_pipeline_as_json(with_tiny: Context) -> None:
+    stage = "".join(f"    {line}\n" for line in TINY.splitlines())
+    text = f"phase: pipeline\nabout: {{title: x}}\npipeline:\n  - name: a\n{stage}"
+    (with_tiny.home.presets / "path.yaml").write_text(text)
+    check("path", [], with_tiny, as_json=True)
+    answer = json.loads(_printed(with_tiny))
+    fields = {one["field"] for one in answer["differences"]}
+    assert {"phase", "about.title", "a.name", "a.model.layers", "a.batch.size"} <= fields
+    assert not {field for field in fields if field.startswith("pipeline")}
+    assert answer["derived"] == {
+        "a": {"micro_batches_per_step": 4, "tokens_per_step": 256, "tokens_in_all": 1536},
+    }  # fmt: skip
+    stage = text.replace("model: {kind: scratch, layers: 2, hidden_size: 32, heads: 2, context_length: 64}",
+                         "model: {kind: preset, preset: nobody}").replace("{kind: train, vocabulary_size: 300}",
+                                                                          "{kind: model}")  # fmt: skip
+    (with_tiny.home.presets / "path.yaml").write_text(stage)
+    with pytest.raises(UsageError, match="there is no preset"):
+        check("path", [], with_tiny, as_json=True)
+
+
+def test_rollouts_and_pairs_are_counted_in_steps() -> None:
+    config = resolve(Draft(alignment("ppo", ppo={"epochs": 3})))
+    assert derived_numbers(config) == {"micro_batches_per_step": 2, "steps_per_rollout": 6, "rollouts_in_all": 2}
+    assert derived_numbers(resolve(Draft(alignment("dpo")))) == {"micro_batches_per_step": 2, "pairs_in_all": 80}
+    assert derived_numbers(resolve(Draft(pipeline(alignment("dpo"))))) == {}
 
 
 def test_check_of_a_wrong_preset_names_everything_at_once(with_tiny: Context) -> None:
