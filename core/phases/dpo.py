@@ -124,11 +124,6 @@ def _roles(config: DPOConfig, trainable: Trainable) -> tuple[Role, Role]:
     """
     model, reading, adapter = trainable.model, trainable.reading, config.adapter
     if isinstance(adapter, Full):
-        if config.dpo.reference == "each_step" and config.dpo.loss != "orpo":
-            raise UsageError(
-                "dpo.reference: each_step needs an adapter that can be switched off, and the whole model is trained",
-                hint="Set dpo.reference to cached, or adapter.kind to lora.",
-            )
         return Role("policy", model, reading), Role("reference", model, reading)
     if config.dpo.reference == "each_step" and adapter.embeddings == "whole":
         raise UsageError(
