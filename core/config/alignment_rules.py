@@ -148,14 +148,16 @@ def _offloaded(draft: Partial) -> Iterator[Problem]:
 
 
 def _adapter(draft: Partial) -> Iterator[Problem]:
-    if draft.at("phase") != "ppo" or draft.at("adapter.kind") not in ("lora", "qlora"):
+    if draft.at("adapter.kind") not in ("lora", "qlora") or draft.at("adapter.embeddings") != "whole":
         return
-    if draft.at("adapter.embeddings") == "whole":
-        message = "must be frozen with ppo: several adapters share the base, which has one set of embeddings"
-        yield Problem("adapter.embeddings", message, found="whole")
-    elif draft.list_at("data.tokenizer.added_tokens"):
-        message = "must be empty with ppo and an adapter: the rows of new tokens cannot be shared by several adapters"
-        yield Problem("data.tokenizer.added_tokens", message, found=shown(draft.at("data.tokenizer.added_tokens")))
+    with_reference = {
+        "ppo": "ppo",
+        "grpo": "grpo.kl_coefficient above 0" if draft.number("grpo.kl_coefficient", 0.0) else "",
+        "dpo": "dpo.reference each_step" if draft.at("dpo.reference") == "each_step" else "",
+    }
+    if what := with_reference.get(str(draft.at("phase"))):
+        message = f"must be new_tokens or frozen with {what}: the reference is this model with its adapter switched off"
+        yield Problem("adapter.embeddings", f"{message}, and has the same embeddings", found="whole")
 
 
 def _without_text(draft: Partial) -> Iterator[Problem]:
