@@ -9,13 +9,16 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from core.run import session
 from core.run.directory import Home, RunDirectory
 from core.run.events import Evaluated, Failed, Finished, Notice, Resumed, Sampled, Started, Stopped
 from core.run.metrics import MetricsReader
-from core.training import writing
+from core.training import policy_setup, writing
+from core.training.actors import Actors
 from core.training.checkpoint import load_newest
 from tests.training_runs import (
     WORDS,
@@ -150,7 +153,9 @@ def test_a_run_shows_what_it_does_before_and_after(whole: RunDirectory) -> None:
     assert not any("value" in name for name, _ in model.named_parameters())
 
 
-@pytest.mark.parametrize("fault", ["rollout.written:enospc:2", "rollout.updated:enospc:7", "checkpoint.wrote_state:eio:2"])
+@pytest.mark.parametrize(
+    "fault", ["rollout.written:enospc:2", "rollout.updated:enospc:7", "checkpoint.wrote_state:eio:2"]
+)
 def test_a_run_that_breaks_off_ends_where_it_would_have(home: Home, whole: RunDirectory, fault: str) -> None:
     """While it writes, in the middle of the updates of a rollout, and while it saves."""
     run = new_run(home, preset_of(home), fault.replace(".", "-").replace(":", "-"))
@@ -221,6 +226,55 @@ def test_updates_that_move_the_policy_far_are_the_last_of_their_rollout(home: Ho
     assert loaded is not None
     assert loaded.snapshot.state["method"]["rollout"] > 1, "16 updates would have been one rollout"
     assert of(run, Finished)[0].step >= 16
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_reward_run_judges_and_the_value_function_begins_as_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """With an adapter on the same base the two share it."""
+    answers = [{"chosen": f"{WORDS[n % 5]} the the", "rejected": f"of {WORDS[n % 3]}"} for n in range(24)]
+    rows = [{"prompt": f"{WORDS[n % 15]} {WORDS[n % 7]}", **one} for n, one in enumerate(answers)]
+    path = home.path.parent / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    adapter = {"kind": kind} | (LOW_RANK if kind != "full" else {})
+    preset = preset_of(home)
+    data = {**preset["data"], "kind": "preferences", "sources": [{"kind": "json", "path": str(path)}]}
+    judge = {name: preset[name] for name in ("about", "model", "schedule", "batch", "precision")}
+    judge |= {"phase": "reward", "data": data, "adapter": adapter, "cadence": {}}
+    assert work(new_run(home, judge, f"judge-{kind}"), 1) == 0
+
+    seen: list[Any] = []
+    real = policy_setup.actors_of
+    monkeypatch.setattr(policy_setup, "actors_of", lambda *a, **k: seen.append(noted(real(*a, **k))) or seen[0][0])
+    rewards = [{"kind": "run", "run": f"judge-{kind}"}]
+    ppo = {"value_begins_with": "reward"}
+    run = trained(home, f"judged-{kind}", rewards=rewards, adapter=adapter, ppo=ppo, schedule={"steps": 4})
+    actors, values = seen[0]
+    (notice,) = [notice.message for notice in of(run, Notice) if notice.code == "models_in_memory"]
+    assert notice.startswith("4 models")
+    if kind == "full":
+        scores = load_file(home.runs / "judge-full" / "model" / "model.safetensors")
+        assert torch.equal(values["value.weight"], scores["score.weight"])
+        body = [name for name in values if name.startswith("model.")]
+        assert len(body) > 5
+        assert all(torch.equal(values[name], scores[name]) for name in body)
+    else:
+        role = actors.rewards["judge-lora"]
+        trained_of = dict(actors.policy.model.named_parameters())
+        names = [name for name in values if f".{role.adapter}." in name and "lora_" in name]
+        assert names
+        assert all(torch.equal(values[name.replace(f".{role.adapter}.", ".value.")], values[name]) for name in names)
+        assert all(torch.equal(trained_of[name], values[name]) for name in names), "the reward's adapter moved"
+        assert any(bool(values[name].any()) for name in names if "lora_B" in name), "the reward's adapter is empty"
+        assert role.model is actors.policy.model
+    assert column(run, "score")[0] != 0
+
+
+def noted(actors: Actors) -> tuple[Actors, dict[str, Any]]:
+    """Return the models of a run with copies of the value function's parameters as they are at the start."""
+    assert actors.value is not None
+    return actors, {name: p.detach().clone() for name, p in actors.value.model.named_parameters()}
 
 
 @pytest.mark.slow(reason="real processes, killed ten times each")
