@@ -118,6 +118,27 @@ def test_every_adapter_begins_at_ratio_one_and_at_the_reference(home: Home, kind
     assert all(event.values["reward"] >= 0 and event.marks for event in of(run, Sampled))
 
 
+@pytest.mark.slow(reason="four runs")
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_reward_run_judges_with_weights_of_its_own_or_the_policys(home: Home, kind: str) -> None:
+    adapter = {"kind": kind} | ({"rank": 4} if kind != "full" else {})
+    pairs = [{"prompt": f"{WORDS[n % 15]} {n}", "chosen": "the the", "rejected": f"of {n}"} for n in range(30)]
+    path = home.path.parent / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, pairs)) + "\n", encoding="utf-8")
+    source = {"kind": "json", "path": str(path)}
+    data = {"kind": "preferences", "sources": [source], "template": "alpaca", "max_tokens": 100}
+    data["held_out_fraction"] = 0.2
+    judge = preset_of(home, phase="reward", adapter=adapter, schedule={"steps": 6}, cadence={"sample_steps": 0})
+    judge = {name: judge[name] for name in judge.keys() - {"rewards", "rollout", "grpo"}} | {"data": data}
+    assert work(new_run(home, judge, f"judge-{kind}"), 1) == 0
+    rewards = [{"kind": "run", "run": f"judge-{kind}"}, {"kind": "regex", "pattern": "the", "weight": 0.5}]
+    run = trained(home, f"judged-{kind}", adapter=adapter, rewards=rewards, grpo={"group": 4, "kl_coefficient": 0.1})
+    assert len(column(run, "reward")) == 4
+    (words,) = [notice.message for notice in of(run, Notice) if notice.code == "models_in_memory"]
+    assert words.startswith("3 models")
+    assert ("reference shares the base" in words) == (kind == "lora")
+
+
 def test_without_a_learning_rate_the_ratio_stays_one_for_all_epochs(home: Home) -> None:
     schedule = {"kind": "constant", "peak_learning_rate": 1e-30, "steps": 6}
     grpo = {"group": 4, "epochs": 3, "kl_coefficient": 0.1, "drop_flat_groups": False}
