@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.config.drafts import path_text
 from core.config.fields import Slot
+from core.config.presets import resolve
 from core.config.yaml_text import Place
 from core.errors import FootplateError
 from core.run.directory import check_run_name
@@ -16,6 +17,7 @@ from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
 from tui.screens.measure import STEPS, MeasureScreen
 from tui.services.measuring import measuring_environment, questions
+from tui.services.memory_words import launch_memory
 from tui.services.safe_text import SafeText, safe, safe_text
 
 if TYPE_CHECKING:
@@ -77,7 +79,13 @@ async def launch_form(app: FootplateApp, form: FormState, summary: Sequence[Safe
     except FootplateError as error:
         app.tell(safe(error.message), "error")
         return
-    text = [*summary, safe("The run goes on by itself; leaving this console does not stop it."), safe("Its name:")]
+    memory = [safe(words, limit=500) for words in launch_memory(resolve(form.draft), app.home)]
+    text = [
+        *summary,
+        *memory,
+        safe("The run goes on by itself; leaving this console does not stop it."),
+        safe("Its name:"),
+    ]
     suggested = next_name(app.home, form.name)
     name = await app.push_screen_wait(TextDialog(safe("Start a run"), text, value=safe(suggested), limit=64))
     if name:

@@ -26,7 +26,7 @@ def test_both_sides_of_a_pair_are_named_with_what_counts() -> None:
     assert lines[0] == "chosen  2 tokens, 1 counted"
     assert "rejected  2 tokens, 1 counted" in lines
     assert not any("example 2" in line for line in lines)
-    assert [text_of(one) for one in template_lines(row, 60)][0] == "chosen  2 tokens, 1 counted"
+    assert next(text_of(one) for one in template_lines(row, 60)) == "chosen  2 tokens, 1 counted"
 
 
 def test_of_a_prompt_nothing_counts_and_that_is_as_it_should_be() -> None:
@@ -59,6 +59,8 @@ def test_every_kind_is_taken_with_the_sources_that_there_are(kind: DataKind) -> 
     assert not form.wrong
     data = form.draft.values["data"]
     assert isinstance(data, dict)
+    if kind != "text":
+        assert data["tokenizer"] == {"kind": "load", "path": "smollm2"}, "rows are for a model that exists"
     assert data["sources"] == [{"kind": "path", "path": "rows.jsonl"}]
 
 

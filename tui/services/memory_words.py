@@ -1,0 +1,89 @@
+"""What stands in memory at once in a run of several models, said before it is started."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from core.config.model import GGUFModel, Model, PresetModel, PretrainedModel, RunModel, ScratchModel
+from core.config.models_in_memory import memory_words, models_in_memory
+from core.config.phases import Config, GRPOConfig, PipelineConfig, PPOConfig
+from core.config.rewards import Classifier, RewardModelRun
+from core.errors import UsageError
+from core.run.directory import Home, check_run_name
+
+_HEADER_BYTES = 100_000_000
+_TRAINED_BYTES = 4
+"""Of a parameter that is trained: float32."""
+
+
+def launch_memory(config: Config, home: Home) -> list[str]:
+    """Return a line for each part of a configuration that holds several models at once; [] where there is none."""
+    match config:
+        case PPOConfig() | GRPOConfig():
+            return [_words(config, home)]
+        case PipelineConfig():
+            stages = [stage for stage in config.pipeline if isinstance(stage, PPOConfig | GRPOConfig)]
+            return [f"stage {stage.name}: {_words(stage, home)}" for stage in stages]
+        case _:
+            return []
+
+
+def _words(config: PPOConfig | GRPOConfig, home: Home) -> str:
+    base = _parameters(config.model, home)
+    judges = [_judge(reward, home) for reward in config.rewards if isinstance(reward, RewardModelRun | Classifier)]
+    known = [count * _TRAINED_BYTES for count in judges if count is not None]
+    if base is not None and len(known) == len(judges):
+        models = models_in_memory(config, base_bytes=base * _TRAINED_BYTES, reward_bytes=known)
+        return f"in memory: {memory_words(models)}, if kept in float32; gradients, moments and activations besides"
+    names = [model.name for model in models_in_memory(config, base_bytes=0, reward_bytes=[0] * len(judges))]
+    shares = "" if config.adapter.kind == "full" else ", which share one base"
+    return f"in memory at once: {', '.join(names)}{shares}; the run says how much they take once they are loaded"
+
+
+def _judge(reward: RewardModelRun | Classifier, home: Home) -> int | None:
+    match reward:
+        case RewardModelRun(run=run):
+            return _of_run(run, home)
+        case Classifier(path=path):
+            return parameters_of(Path(path).expanduser())
+
+
+def _parameters(model: Model, home: Home) -> int | None:
+    match model:
+        case RunModel(run=run):
+            return _of_run(run, home)
+        case PretrainedModel(path=path):
+            return parameters_of(Path(path).expanduser())
+        case GGUFModel(path=path):
+            return parameters_of(home.fetched[path]) if path in home.fetched else None
+        case ScratchModel() | PresetModel():
+            return None
+
+
+def _of_run(run: str, home: Home) -> int | None:
+    try:
+        return parameters_of(home.runs / check_run_name(run) / "model")
+    except UsageError:
+        return None
+
+
+def parameters_of(folder: Path) -> int | None:
+    """Return how many numbers the safetensors files of a folder hold, by their headers; None where there are none."""
+    total = 0
+    try:
+        for file in sorted(folder.glob("*.safetensors")):
+            total += sum(math.prod(shape) for shape in _shapes(file))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return total or None
+
+
+def _shapes(file: Path) -> list[list[int]]:
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        if size > _HEADER_BYTES:
+            raise ValueError("no header of safetensors")
+        header = json.loads(stream.read(size))
+    return [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
