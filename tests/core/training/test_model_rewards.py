@@ -76,7 +76,8 @@ def test_tokens_are_scored_as_they_were_written(
     source = reward_of(run, home, made)
     expected = made.scores.tolist()
     assert source(answered()) == pytest.approx(expected, abs=1e-5)
-    monkeypatch.setattr(model_rewards, "_TOKENS_AT_ONCE", 9)  # two go together, in another order
+    monkeypatch.setattr(model_rewards, "_TOKENS_AT_ONCE", 10)  # the two shorter ones go together
+    assert list(model_rewards._packs(ROWS)) == [[1, 0], [2]]
     assert source(answered()) == pytest.approx(expected, abs=1e-5)
     assert source([]) == []
     assert not any(parameter.requires_grad for parameter in source.model.parameters())
