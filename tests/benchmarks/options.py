@@ -11,7 +11,8 @@ class Options:
     """`folder` is a temporary one of this call; `smollm2` the real model's folder, None where it cannot be had.
 
     `models` and `dtypes` leave the others out; empty ones leave none out. `documents` are those that filters judge
-    (JSON lines with a text), `datatrove` is the Python of an environment that has it.
+    (JSON lines with a text), `pairs` and `prompts` rows of alignment; `datatrove` is the Python of an environment that
+    has it.
     """
 
     folder: Path
@@ -24,3 +25,5 @@ class Options:
     dtypes: tuple[str, ...] = ()
     documents: Path | None = None
     datatrove: Path | None = None
+    pairs: Path | None = None
+    prompts: Path | None = None

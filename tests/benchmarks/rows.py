@@ -21,7 +21,7 @@ def write_rows(source: Path | None, target: Path) -> int:
     Rows of `source` may also say context for the input and response for the output, or be prompt and response, as
     those of Dolly do. Raises: ValueError where no row can be used.
     """
-    rows = list(_read(source)) if source is not None else list(_made())
+    rows = list(_read(source)) if source is not None else list(made_rows())
     if not rows:
         raise ValueError(f"{source}: expected rows with instruction and output, found none")
     target.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -46,7 +46,7 @@ def _as_alpaca(row: dict[str, Any]) -> dict[str, str] | None:
     return {"instruction": instruction, "input": row.get("input") or row.get("context") or "", "output": output}
 
 
-def _made() -> Iterator[dict[str, str]]:
+def made_rows() -> Iterator[dict[str, str]]:
     """Yield rows whose lengths are spread as Dolly's: medians of 10 and 40 words, a long tail, some with an input."""
     generator = random.Random(17)
     words = ["".join(generator.choices(_SYLLABLES, k=generator.choice((1, 2, 2, 3)))) for _ in range(6000)]

@@ -14,6 +14,7 @@ from tests.benchmarks.memory import available_bytes
 from tests.benchmarks.options import Options
 from tests.benchmarks.referee import Course, Entrant, alone, contest, environment
 from tests.benchmarks.rows import write_rows
+from tests.benchmarks.timing import paired, quartiles
 from tests.benchmarks.workload import SMALL, SMALL_4096, SMOLLM2, SMOLLM2_4, TINY, Adapter, Dtype, Plan, Shape
 
 FOOTPLATE = "footplate"
@@ -166,9 +167,9 @@ def _result(course: Course, footplate: Course, race: Race, facts: dict[str, Any]
         "tokens_per_second": _median_rate(tokens, rival_seconds),
         "seconds": course.seconds,
         "cpu_seconds": course.cpu_seconds,
-        "footplate_speed_ratio": _paired(rival_seconds, seconds),
-        "footplate_speed_ratio_spread": _quartiles(rival_seconds, seconds),
-        "footplate_cpu_ratio": _paired(course.cpu_seconds[measured], footplate.cpu_seconds[measured]),
+        "footplate_speed_ratio": paired(rival_seconds, seconds),
+        "footplate_speed_ratio_spread": quartiles(rival_seconds, seconds),
+        "footplate_cpu_ratio": paired(course.cpu_seconds[measured], footplate.cpu_seconds[measured]),
         "warm_up_excess_seconds": sum(course.seconds[: race.warm_up]) - race.warm_up * statistics.median(rival_seconds),
         "model_flop_utilisation": _median_rate([operations * facts["parameters"] * n for n in tokens], rival_seconds)
         / best_flops,
@@ -183,16 +184,6 @@ def _result(course: Course, footplate: Course, race: Race, facts: dict[str, Any]
 
 def _median_rate(amounts: Sequence[float], seconds: Sequence[float]) -> float:
     return statistics.median(amount / second for amount, second in zip(amounts, seconds, strict=True))
-
-
-def _paired(rival: Sequence[float], footplate: Sequence[float]) -> float:
-    """Return the median over steps of the rival's time over Footplate's: above 1, Footplate is faster."""
-    return statistics.median(b / a for b, a in zip(rival, footplate, strict=True))
-
-
-def _quartiles(rival: Sequence[float], footplate: Sequence[float]) -> list[float]:
-    ratios = sorted(b / a for b, a in zip(rival, footplate, strict=True))
-    return [ratios[len(ratios) // 4], ratios[(3 * len(ratios)) // 4 - (len(ratios) % 4 == 0)]]
 
 
 def summary(results: Sequence[dict[str, Any]]) -> list[str]:
