@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from core.run.status import RunStatus
 from tui.services.run_list import RunRow
 
-WAITING = "waiting"
-
 
 @dataclass(frozen=True)
 class TreeRow:
@@ -25,11 +23,13 @@ class TreeRow:
     parent: str = ""
     stages: int = 0
     is_folded: bool = False
+    has_begun: bool = True
+    """Whether there is a run; a stage whose turn has not come has none."""
 
     @property
-    def has_begun(self) -> bool:
-        """Whether there is a run; a stage whose turn has not come has none."""
-        return self.row.state.word != WAITING
+    def word(self) -> str:
+        """The word of its state."""
+        return self.row.state.word if self.has_begun else "waiting"
 
 
 def tree_rows(rows: Sequence[RunRow], folded: frozenset[str]) -> list[TreeRow]:
@@ -54,5 +54,5 @@ def stage_rows(row: RunRow, by_name: Mapping[str, RunRow]) -> Iterator[TreeRow]:
             yield TreeRow(begun.name, begun, stage.name, row.name)
             continue
         words = "waits for the stages before it" if not stage.run else f"its run {stage.run} is not among those listed"
-        state = RunStatus(WAITING, words)
-        yield TreeRow(f"{row.name}/{stage.name}", RunRow(stage.name, state, phase=stage.phase), stage.name, row.name)
+        waiting = RunRow(stage.name, RunStatus("created", words), phase=stage.phase)
+        yield TreeRow(f"{row.name}/{stage.name}", waiting, stage.name, row.name, has_begun=False)

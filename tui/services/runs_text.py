@@ -17,12 +17,12 @@ RIGHT = frozenset({"step", "loss", "eval", "tok/s", "age"})
 def cells(tree: TreeRow, columns: tuple[str, ...], now: float) -> tuple[Span, ...]:
     """Return the cells of a run or a stage in the order of `columns`."""
     row = tree.row
-    mark, tone = state_mark(row.state.word)
+    mark, tone = state_mark(tree.word)
     by_name: dict[str, Span] = {
         "": (mark, tone),
         "run": word(_title(tree), "strong" if tone == "good" and row.state.word == "running" else "plain"),
         "phase": word(row.phase or "-"),
-        "state": word(row.state.word, tone),
+        "state": word(tree.word, tone),
         "step": word(_step(row)),
         "loss": _value(row.loss),
         "eval": _value(row.evaluation),
@@ -48,7 +48,7 @@ def detail_lines(tree: TreeRow, home: Home) -> list[Line]:
     row = tree.row
     state = row.state
     if not tree.has_begun:
-        return [line(state_mark(state.word), word(" "), word(state.words)), line(word(f"a stage of {tree.parent}"))]
+        return [line(state_mark(tree.word), word(" "), word(state.words)), line(word(f"a stage of {tree.parent}"))]
     where = f"pid {state.pid} on {state.host}" if state.pid and state.host else ""
     progress = row.progress if row.progress and not row.step else ""
     lines = [

@@ -21,9 +21,9 @@ def stage_list(stages: Sequence[TreeRow], width: int) -> list[Line]:
 
 def _stage(stage: TreeRow, names: int, width: int) -> Line:
     row = stage.row
-    mark, tone = state_mark(row.state.word)
+    mark, tone = state_mark(stage.word)
     spans: list[Span] = [(mark, tone), word(" "), word(stage.title[:names].ljust(names), "strong"), word("  ")]
-    spans += [word(f"{row.phase:<9}", "muted"), word(f"{row.state.word:<10}", tone)]
+    spans += [word(f"{row.phase:<9}", "muted"), word(f"{stage.word:<10}", tone)]
     if not stage.has_begun:
         return line(*spans)
     if row.step is not None and row.steps:

@@ -33,7 +33,7 @@ def test_stages_stand_below_their_pipeline_in_order_and_once(home: Home) -> None
     assert titles(rows) == ["sft-broken", "▾ rlhf", "  pretrain", "  judge", "  align", "  polish"]
     assert [row.key for row in rows][2:] == ["rlhf-pretrain", "rlhf-judge", "rlhf-align", "rlhf/polish"]
     assert [row.row.state.word for row in rows][2:4] == ["finished", "finished"]
-    assert (rows[-1].has_begun, rows[-1].row.state.word, rows[-1].row.phase) == (False, "waiting", "ppo")
+    assert (rows[-1].has_begun, rows[-1].word, rows[-1].row.phase) == (False, "waiting", "ppo")
     assert rows[1].row.progress == "stage 3/4"
 
 
@@ -47,7 +47,7 @@ def test_stages_of_a_pipeline_that_is_gone_stand_for_themselves(home: Home) -> N
     (made.run.path / "stages.json").unlink()
     rows = tree_rows(rows_of(home), frozenset())
     assert {row.key for row in rows if not row.parent} == {"rlhf", "rlhf-pretrain", "rlhf-judge", "rlhf-align"}
-    assert [row.row.state.word for row in rows if row.parent] == ["waiting"] * 4
+    assert [row.word for row in rows if row.parent] == ["waiting"] * 4
 
 
 def test_a_broken_file_of_stages_takes_nothing_down(home: Home) -> None:
