@@ -2,7 +2,8 @@
 
 Where only the hidden states get a gradient (the head is frozen), the gradient of each log-probability by its hidden
 state is made with it, and the backward pass is a product by row. Where the matrix gets one too, the backward pass
-computes the logits of a chunk once more and turns them into their gradient in place.
+computes the logits of a chunk once more and turns them into their gradient in place; those of the last chunk, which
+stand in the buffer anyway, are kept for it.
 """
 
 from __future__ import annotations
@@ -58,11 +59,13 @@ class _MatrixLogProbs(torch.autograd.Function):
                     torch.mm(logits, head.weight, out=units[part])
         entropies = rows.values.new_empty(0) if rows.entropies is None else rows.entropies
         context.settings = temperature, chunk, hidden.dtype, entropy
+        context.kept = None
         if units is not None:
             context.save_for_backward(units)
         elif by_hidden or by_weight or by_bias:
             # The matrix in the type of the products: to make it again takes longer than to keep it.
             context.save_for_backward(hidden, head.weight, head.bias, tokens, rows.values, rows.normalisers, entropies)
+            context.kept = head.last
         if entropy != "trained":
             context.mark_non_differentiable(entropies)
         context.weight_dtype = weight.dtype
@@ -79,7 +82,8 @@ class _MatrixLogProbs(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             head = _Head(weight, bias, chunk)
             sums = _Sums(head, context.needs_input_grad, hidden)
-            for part, logits in head.chunks(hidden):
+            kept, context.kept = context.kept, None  # it becomes the gradient: another backward pass computes it again
+            for part, logits in head.chunks(hidden, kept):
                 become_gradient(
                     logits,
                     tokens[part],
@@ -98,16 +102,28 @@ class _Head:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, chunk: int) -> None:
         self.weight, self.bias, self._chunk = weight, bias, chunk
+        self.last: Tensor | None = None
+        """The buffer, in which the logits of the last chunk stand."""
 
-    def chunks(self, hidden: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield rows and their logits (rows, vocabulary), which are the caller's until the next chunk."""
-        buffer = self.weight.new_empty(min(self._chunk, len(hidden)), len(self.weight))
-        for start in range(0, len(hidden), self._chunk):
+    def chunks(self, hidden: Tensor, kept: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Yield rows and their logits (rows, vocabulary), which are the caller's until the next chunk.
+
+        kept: the buffer of a pass over the same hidden states, whose last chunk comes first then.
+        """
+        starts = list(range(0, len(hidden), self._chunk))
+        buffer = kept
+        if buffer is None:
+            buffer = self.weight.new_empty(min(self._chunk, len(hidden)), len(self.weight))
+        elif starts:
+            start = starts.pop()
+            yield slice(start, len(hidden)), buffer[: len(hidden) - start]
+        for start in starts:
             rows = hidden[start : start + self._chunk].to(self.weight.dtype)
             logits = torch.mm(rows, self.weight.T, out=buffer[: len(rows)])
             if self.bias is not None:
                 logits += self.bias
             yield slice(start, start + len(rows)), logits
+        self.last = buffer
 
 
 class _Sums:

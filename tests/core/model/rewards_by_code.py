@@ -77,6 +77,7 @@ def make_reward(
     """Write a reward model that was moved, in `tmp_path`/reward."""
     base = write_base(build(architecture, hidden_size=64, **numbers), tmp_path / "base")
     tokenizer = tmp_path / "base-tokenizer"
+    mark_special(tokenizer, END)
     if has_padding:
         mark_special(tokenizer, PAD)
     quantization = quantization_of(section, "fp32") if isinstance(section, QLoRA) else None

@@ -187,6 +187,19 @@ def test_the_logits_stand_for_one_chunk_at_most(
     assert sum(seen) == 2 * batch.target_tokens
 
 
+@pytest.mark.parametrize("head", ["matrix", "stub"])
+def test_two_backward_passes_give_the_gradient_twice(
+    head: str, build: Callable[..., Any], row: Callable[..., PackedBatch]
+) -> None:
+    """Also where the second finds the logits of a chunk turned into their gradient by the first."""
+    model, batch = build().double(), row(9, 12)
+    loss = loss_of(target_log_probs(model, reading_of(model, head), batch).values, None)
+    parameters = list(model.parameters())
+    first = torch.autograd.grad(loss, parameters, retain_graph=True)
+    for one, other in zip(first, torch.autograd.grad(loss, parameters), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("entropy", ["shown", "trained"])
 def test_blocks_of_rows_change_nothing(
     entropy: Literal["shown", "trained"],
@@ -205,6 +218,18 @@ def test_blocks_of_rows_change_nothing(
     monkeypatch.setattr(log_softmax, "_BLOCK_ELEMENTS", 96 * 5)
     for name, gradient in all_gradients().items():
         assert torch.equal(gradient, whole[name]), name
+
+
+def test_a_head_whose_backward_pass_needs_its_result(
+    build: Callable[..., Any], row: Callable[..., PackedBatch]
+) -> None:
+    model, batch = build(tie_embeddings=False).double(), row(7, 12)
+    model.get_output_embeddings().register_forward_hook(lambda _module, _arguments, logits: (logits * 9).tanh())
+    values, _ = by_hand(model, batch, 1.0)
+    expected = gradients(model, loss_of(values, None))
+    found = target_log_probs(model, reading_of(model, "linear"), batch)
+    for name, gradient in gradients(model, loss_of(found.values, None)).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-8, msg=name)
 
 
 def test_two_tokens_by_hand() -> None:

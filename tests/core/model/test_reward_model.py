@@ -102,6 +102,8 @@ def test_rows_of_new_tokens_come_back(
     disturb(model)
     record = RewardRecord(template="chat", tokenizer_digest="")
     save_reward_model(model, tmp_path / "reward", record=record, tokenizer=empty_tokenizer, adapter=record_of(folder))
+    rows = json.loads((tmp_path / "reward" / "adapter_config.json").read_text())["trainable_token_indices"]
+    assert list(rows) == ["model.embed_tokens"], "peft finds no output head in a classifier"
     found = scores_of(load_adapted(folder, tmp_path / "reward", quantized=True, scoring=True), ROWS_WITH_NEW)
     torch.testing.assert_close(found, scores_of(model, ROWS_WITH_NEW), rtol=0, atol=1e-6)
 

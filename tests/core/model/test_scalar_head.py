@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from core.model.batch import IGNORED, PackedBatch, packed
-from core.model.reading import Reading
+from core.model.reading import Reading, next_token_loss
 from core.model.scalar_head import add_head, document_scores, target_values
 from core.model.verification import verify_reading
+from tests.core.model.reference import gradients
 from tests.core.model.test_log_probs import padded
 
 PAD = 95
@@ -133,6 +134,20 @@ def test_weights_come_from_their_own_seed(build: Callable[..., Any]) -> None:
         "value.weight",
     }
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("head", ["stub", "linear"])
+def test_a_head_has_no_part_in_the_loss_of_tokens(
+    head: str, build: Callable[..., Any], row: Callable[..., PackedBatch]
+) -> None:
+    model, batch = build(), row(9, 12)
+    reading = replace(verify_reading(model, "auto"), head=head)  # type: ignore[arg-type]
+    expected = gradients(model, next_token_loss(model, reading, batch))
+    add_head(model, "score", seed=11)
+    found = gradients(model, next_token_loss(model, reading, batch))
+    assert found.pop("score.weight").abs().max() == 0
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
 
 def test_evaluation_scores_the_same_twice_and_dropout_is_off(build: Callable[..., Any]) -> None:
