@@ -34,7 +34,8 @@ def no_vowels(prompts, responses, answers):
     return [-value for value in vowels(prompts, responses, answers)]
 
 def flat(prompts, responses, answers):
-    return [0.5 for _ in responses]
+    # Differs between prompts, not between the responses to one.
+    return [float(len(prompt)) for prompt in prompts]
 """
 
 
