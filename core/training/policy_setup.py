@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -72,14 +74,12 @@ class Method:
     series: tuple[Series, ...] = ()
 
 
-def train_policy(
-    config: PPOConfig | GRPOConfig, session: Session, method: Method, *, allow_inexact: bool
-) -> Outcome:
+def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Method, *, allow_inexact: bool) -> Outcome:
     """Improve the policy of `config` on its prompts, from the start or from the newest checkpoint, and export it."""
     begin = time.monotonic()
-    disable_progress_bar()  # transformers draws bars into the log of a run
+    _quiet()
 
-    # 1. prompts
+    # 1. prompts, each answered as often as the method asks
     try:
         folder = resolve_model(config.model, session.run.home, progress=session.progress, session=session)
         tokens = prepared_tokens(config, session, kind="prompts", model=folder)
@@ -87,36 +87,25 @@ def train_policy(
         return left_before_training(session)
     rows, held_out = _prompts(config, tokens)
     steps = planned_updates(config, len(rows), each=method.each, epochs=method.epochs)
-    size = config.rollout.responses // method.each
-    batches = Batches(rows, Deal(size, size, seed=config.seed), pack=as_they_are)
+    batches = _in_order(config, rows, each=method.each)
 
     # 2. models, optimizer, rewards
-    device = choose_device()
-    dtype = resolve_dtype(config.precision, device)
     seed_everything(config)
     with session.section("loading"):
-        trainable = trainable_model(config, tokens.manifest, folder, device=device, dtype=dtype)
-        actors = actors_of(config, trainable, home=session.run.home, device=device)
-        engine = Engine(actors.module, config.optimizer, device=device, dtype=dtype)
-        writing = _writing(config, session, engine, actors, tokens)
-
+        trainable, writing = _loaded(config, session, tokens, folder)
+    engine = writing.engine
     # 3. where this attempt begins
-    digests = {"data": tokens.manifest.digest, "base": trainable.base_digest}
-    digests |= {f"reward.{number}": source.digest for number, source in enumerate(writing.sources)}
-    marks = fingerprint(config, digests=digests, device=device, dtype=dtype)
-    facts = _facts(config, engine, trainable, tokens)
-    series = (*SERIES, *method.series)
+    marks = _marks(config, writing, tokens, trainable)
+    facts, series = _facts(config, engine, trainable, tokens), (*SERIES, *method.series)
     session.start(Started(phase=config.phase, steps=steps, series=series, facts=facts))
-    for notice in _notices(config, writing, rows):
-        session.emit(notice)
+    _notify(session, config, writing, rows)
     memory = {**first_memory(), **method.memory}
     position = resume(session, engine, batches, marks, steps=steps, allow_inexact=allow_inexact, method=memory)
     session.step = position.step
     check_space(session, engine, keep=config.cadence.keep_checkpoints)
-    actors.put_away()
+    writing.actors.put_away()
 
     # 4. roll out and update
-    since = position.method["since"]
     evaluate_now, sample_now = _examinations(writing, held_out, batches, position, each=method.each)
     outcome = improve(
         PolicyWork(
@@ -129,10 +118,10 @@ def train_policy(
             marks=marks,
             evaluate=evaluate_now if held_out else None,
             sample=sample_now,
-            owed=owed_at(session, config, step=position.step, steps=steps, since=since),
+            owed=owed_at(session, config, step=position.step, steps=steps, since=position.method["since"]),
             writing=writing,
             learn=lambda rolled: method.learn(rolled, position.method),
-            objective=method.objective(actors),
+            objective=method.objective(writing.actors),
             each=method.each,
             epochs=method.epochs,
             stop_kl=method.stop_kl,
@@ -145,6 +134,21 @@ def train_policy(
         trainable.model._modules.pop("value", None)
         export(session, engine, tokens, trainable, step=position.step, begin=begin)
     return outcome
+
+
+def _marks(
+    config: PPOConfig | GRPOConfig, writing: Writing, tokens: Tokens, trainable: Trainable
+) -> Mapping[str, Any]:
+    """Return what a resume must find unchanged, what gives the rewards included."""
+    digests = {"data": tokens.manifest.digest, "base": trainable.base_digest}
+    digests |= {f"reward.{number}": source.digest for number, source in enumerate(writing.sources)}
+    return fingerprint(config, digests=digests, device=writing.engine.device, dtype=writing.engine.dtype)
+
+
+def _quiet() -> None:
+    disable_progress_bar()  # transformers draws bars into the log of a run
+    # And bitsandbytes warns, also where nothing is in 4 bits, that a faster product it could fetch is not there.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def _prompts(config: PPOConfig | GRPOConfig, tokens: Tokens) -> tuple[PromptRows, list[Prompt]]:
@@ -162,9 +166,21 @@ def _prompts(config: PPOConfig | GRPOConfig, tokens: Tokens) -> tuple[PromptRows
     return rows, [held[number * len(held) // limit] for number in range(limit)]
 
 
-def _writing(
-    config: PPOConfig | GRPOConfig, session: Session, engine: Engine, actors: Actors, tokens: Tokens
-) -> Writing:
+def _in_order(config: PPOConfig | GRPOConfig, rows: PromptRows, *, each: int) -> Batches[list[Prompt]]:
+    """Return what gives the prompts of one rollout after another."""
+    size = config.rollout.responses // each
+    return Batches(rows, Deal(size, size, seed=config.seed), pack=as_they_are)
+
+
+def _loaded(
+    config: PPOConfig | GRPOConfig, session: Session, tokens: Tokens, model_folder: Path | None
+) -> tuple[Trainable, Writing]:
+    """Return the policy, and with what it writes and is judged."""
+    device = choose_device()
+    dtype = resolve_dtype(config.precision, device)
+    trainable = trainable_model(config, tokens.manifest, model_folder, device=device, dtype=dtype)
+    actors = actors_of(config, trainable, home=session.run.home, device=device)
+    engine = Engine(actors.module, config.optimizer, device=device, dtype=dtype)
     folder = tokens.folder / TOKENIZER
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     sources = reward_sources(
@@ -172,32 +188,32 @@ def _writing(
         home=session.run.home,
         tokenizer_folder=folder,
         manifest=tokens.manifest,
-        device=engine.device,
-        dtype=engine.dtype,
+        device=device,
+        dtype=dtype,
         roles=actors.rewards,
     )
-    judges = [source.model for source in sources if source.model is not None]
     if isinstance(config, PPOConfig) and "reward" in config.ppo.offload:
-        actors.away["reward"] = judges
+        actors.away["reward"] = [source.model for source in sources if source.model is not None]
     ends = end_tokens(actors.policy.model, folder, tokenizer) | set(tokens.manifest.stop_token_ids)
-    return Writing(config, engine, actors, sources, tokenizer, ends, lambda: session.leaving() is not None)
+    return trainable, Writing(config, engine, actors, sources, tokenizer, ends, lambda: session.leaving() is not None)
 
 
-def _notices(config: PPOConfig | GRPOConfig, writing: Writing, rows: PromptRows) -> Iterator[Notice]:
+def _notify(session: Session, config: PPOConfig | GRPOConfig, writing: Writing, rows: PromptRows) -> None:
+    """Say before the first step what a person should know: the models in memory, and what is not as asked."""
     judges = [source.model for source in writing.sources if source.model is not None]
-    models = in_memory(config, writing.actors, judges)
-    yield Notice(level="info", code="models_in_memory", message=memory_words(models))
+    words = memory_words(in_memory(config, writing.actors, judges))
+    session.emit(Notice(level="info", code="models_in_memory", message=words))
     if writing.actors.away and writing.engine.device.type == "cpu":
         message = "ppo.offload does nothing here: without a GPU every model is in the main memory anyway"
-        yield Notice(level="warning", code="not_offloaded", message=message)
+        session.emit(Notice(level="warning", code="not_offloaded", message=message))
     if rows.shortened:
         message = (
             f"{rows.shortened} of {len(rows)} prompts lose their start: batch.sequence_length minus "
             f"rollout.max_new_tokens leaves {config.batch.sequence_length - config.rollout.max_new_tokens} tokens"
         )
-        yield Notice(level="warning", code="prompts_shortened", message=message)
+        session.emit(Notice(level="warning", code="prompts_shortened", message=message))
     if words := paging_words(config.optimizer, writing.engine.device):
-        yield Notice(level="warning", code="not_paged", message=words)
+        session.emit(Notice(level="warning", code="not_paged", message=words))
 
 
 def _examinations(

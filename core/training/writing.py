@@ -161,6 +161,7 @@ def look_through(writing: Writing, answered: Sequence[Answered], *, order: Seque
         """Put what `look` gives for each micro-batch, (n, targets), where it belongs."""
         pieces: dict[int, Tensor] = {}
         for group in groups:
+            writing.is_leaving()  # not asked: it says that the run goes on, to who looks for one that is stuck
             batch = packed_responses([answered[number] for number in group], ()).to(writing.engine.device)
             with torch.no_grad():
                 found = writing.engine.call(_ask, look, batch).float().cpu()
