@@ -13,7 +13,7 @@ from core.run.directory import Home, RunDirectory
 from core.run.events import Evaluated, Failed, Notice, Progress, Resumed, Sampled, Started
 from core.run.metrics import MetricsReader
 from tests.core.preference_runs import home_with_base, of, preference_preset
-from tests.training_runs import broken_off, new_run, trace, work
+from tests.training_runs import broken_off, finish, new_run, trace, work
 
 slow = pytest.mark.slow(reason="runs of the same kind as those by default; together they take half a minute")
 PAIRED = {"eval/loss", "eval/accuracy", "eval/margin", "eval/chosen_reward", "eval/rejected_reward"}
@@ -105,6 +105,22 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(shared_home: Home, l
     (resumed,) = of(broken, Resumed)
     assert (resumed.step, resumed.exact) == (2, True)
     assert [event for event in of(broken, Notice) if event.code == "reference_damaged"]
+
+
+@slow
+@pytest.mark.parametrize("phase", ["reward", "dpo"])
+def test_a_run_that_was_killed_ends_as_one_that_was_not(
+    shared_home: Home, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    """In processes of their own: what is kept of the reference outlives the one that was killed."""
+    preset = preference_preset(shared_home, phase, schedule={"steps": 6})
+    whole, killed = (new_run(shared_home, preset, f"{phase}-{name}") for name in ("unharmed", "killed"))
+    assert finish(whole) == 0
+    monkeypatch.setenv("FOOTPLATE_FAULT", "checkpoint.committed:kill9:1")
+    assert finish(killed) == 128 + 9
+    monkeypatch.delenv("FOOTPLATE_FAULT")
+    assert finish(killed) == 0
+    assert trace(killed) == trace(whole)
 
 
 def test_answers_that_were_judged_are_no_pairs(shared_home: Home) -> None:
