@@ -27,10 +27,10 @@ EPOCHS = 4
 """Of PPO on each rollout, as in the textbook's step."""
 TEMPERATURE = 1.0
 REWARD_RUN = "judge"
-REWARD_FUNCTION = '''\
+REWARD_FUNCTION = """\
 def reward(prompts, responses, answers):
     return [len(set(response)) / 100 for response in responses]
-'''
+"""
 """How many different characters a response has: hardly ever the same for a whole group, and it costs nothing."""
 
 

@@ -134,9 +134,7 @@ def test_rows_come_in_the_order_of_the_file_whatever_they_are_packed_with(
     assert len({round(row["score"], 4) for row in whole}) > 10
 
 
-def test_bad_rows_are_counted_and_the_others_scored(
-    reward_run: Callable[..., RunDirectory], tmp_path: Path
-) -> None:
+def test_bad_rows_are_counted_and_the_others_scored(reward_run: Callable[..., RunDirectory], tmp_path: Path) -> None:
     rows = [PAIR, "{", {"prompt": "x", "chosen": "y"}, {**PAIR, "rejected": PAIR["chosen"]},
             {**PAIR, "chosen": "word " * 400}, PAIR]  # fmt: skip
     said, answer = _scored(reward_run(), rows, tmp_path)

@@ -54,9 +54,7 @@ def _said(context: Context) -> tuple[str, str]:
     return context.output.getvalue(), context.words.getvalue()
 
 
-def test_objects_and_the_summary_of_pairs(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_objects_and_the_summary_of_pairs(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = _answering(monkeypatch, PAIRS)
     assert command.score("judge", str(tmp_path / "rows.jsonl"), context, as_json=True) == 0
     output, words = _said(context)
