@@ -131,7 +131,7 @@ def test_rewards_are_files_names_on_the_hub_and_runs(tmp_path: Path) -> None:
 
 def test_a_stage_is_no_run_and_all_else_in_stages_is_looked_up(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    (runs / "a").mkdir(parents=True)
+    (runs / "a-longer-name").mkdir(parents=True)
     (runs / "other-1").mkdir()
     (tmp_path / "texts").mkdir()
     second = {**training("pretrain", {"kind": "run", "run": "other"}), "model": {"kind": "run", "run": "a"}}

@@ -17,13 +17,13 @@ from core.errors import UsageError
 from core.run import pipeline as pipeline_module
 from core.run.control import request
 from core.run.directory import Home, RunDirectory
-from core.run.event_log import EventReader
+from core.run.event_log import EventReader, EventWriter
 from core.run.events import AnyEvent, Failed, Finished, Notice, Progress, RequestHandled, Stopped
 from core.run.launch import create_run, launch, terminate
 from core.run.overrides import resolved_config, write_overrides
 from core.run.pipeline import Stages
 from core.run.processes import end_marked, is_alive, marked
-from core.run.records import read_exit, read_process
+from core.run.records import ExitRecord, read_exit, read_process, write_exit
 from core.run.runs import find_run, list_runs
 from core.run.session import Session
 from core.run.stages import StageRun, as_tree, read_stages, write_stages
@@ -258,6 +258,22 @@ class TestWithoutProcesses:
         Stages(stages._config, session, allow_inexact=False).begin(0)
         session.close()
         assert read_stages(long)["a"].run == f"{'x' * 54}-a"
+        assert find_run(made.home, "xxx") == long, "its stage begins with its name"
+
+    def test_a_finished_stage_that_was_made_longer_is_at_work_again(self, stages: Stages, made: RunDirectory) -> None:
+        stages.begin(0)
+        run = stage(made, "a")
+        run.attempt(1).path.mkdir(parents=True)
+        write_exit(run.attempt(1), ExitRecord(0, "", "now", 1.0, "supervisor"))
+        writer = EventWriter(run.events, 1)
+        writer.write(Finished(step=10))
+        writer.close()
+        assert not stages.begin(0)
+        write_overrides(made, ["a.schedule.steps=99"], allow_inexact=False)
+        config = resolved_config(made).config
+        assert isinstance(config, PipelineConfig)
+        assert Stages(config, stages._session, allow_inexact=False).begin(0)
+        assert steps_of(run) == 99
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": {"run": "../x", "overrides": 0}}', '{"a": {"run": "p-a"}}'])
