@@ -20,7 +20,7 @@ from core.run.events import Notice, Series
 from core.run.faults import fault
 from core.run.session import Outcome
 from core.training.batches import Batches
-from core.training.course import Course, attend, count_step, due_at, leave, refused
+from core.training.course import Course, attend, count_step, due_at, leave, refused, saving_what_is_there
 from core.training.engine import StepResult
 from core.training.objectives import Objective
 from core.training.rollout import (
@@ -109,6 +109,7 @@ def improve(work: PolicyWork) -> Outcome:
     What is due, or asked by a console, is done after a rollout's updates: log, save, evaluate, sample, leave. Asked to
     leave while the policy writes, the run gives that rollout up; asked while it updates, it finishes them first.
     Where many rollouts in a row teach nothing, as once every response has the best reward, the run ends before that.
+    Where a rollout fails, as by an error of a reward, the state before it is saved first.
     Raises: NumericError after a refused step, as configured, or where nothing was learned at all: the last checkpoint
     stands, since the state within a rollout is none to go on from.
     """
@@ -117,11 +118,10 @@ def improve(work: PolicyWork) -> Outcome:
     while position.step < work.steps:
         if (reason := session.leaving()) is not None:
             return leave(work, reason)
-        since, cursor, number = position.step, work.batches.cursor, position.method["rollout"]
-        with session.section("writing"):
-            rolled = roll_out(work.writing, _next_prompts(work), number, each=work.each)
+        since, number = position.step, position.method["rollout"]
+        with saving_what_is_there(work), session.section("writing"):
+            rolled = _rolled_out(work, number)
         if rolled is None:
-            work.batches.move_to(cursor)
             continue
         fault("rollout.written")
         _tell_of_dropped(work, rolled)
@@ -138,9 +138,16 @@ def improve(work: PolicyWork) -> Outcome:
     return "finished"
 
 
-def _next_prompts(work: PolicyWork) -> list[Prompt]:
-    (prompts,) = work.batches.next_step()
-    return prompts
+def _rolled_out(work: PolicyWork, number: int) -> RolledOut | None:
+    """Return the next rollout; where there is none, because of an error too, the cursor stands before it again."""
+    cursor, rolled = work.batches.cursor, None
+    try:
+        (prompts,) = work.batches.next_step()
+        rolled = roll_out(work.writing, prompts, number, each=work.each)
+    finally:
+        if rolled is None:
+            work.batches.move_to(cursor)
+    return rolled
 
 
 def _update(work: PolicyWork, rolled: RolledOut, lessons: Lessons) -> None:

@@ -42,6 +42,14 @@ def letters(prompts, responses, answers):
 def fewer(prompts, responses, answers):
     return [-value for value in letters(prompts, responses, answers)]
 
+def flaky(prompts, responses, answers):
+    # As letters, but for an error while there is such a file, once something was trained.
+    import pathlib
+    flag = pathlib.Path(__file__).with_name("fails")
+    if flag.exists() and len(responses) == 8 and flag.write_text(flag.read_text() + "x") == 2:
+        raise ValueError("the judge is away")
+    return letters(prompts, responses, answers)
+
 def sometimes(prompts, responses, answers):
     return [float("nan") if number % 3 == 1 else 1.0 * number for number, _ in enumerate(responses)]
 
@@ -165,6 +173,19 @@ def test_a_run_that_breaks_off_ends_where_it_would_have(home: Home, whole: RunDi
     assert resumed.exact
     assert resumed.step == 4
     assert trace(run) == trace(whole)
+
+
+def test_an_error_of_a_reward_costs_no_rollout_that_came_before(home: Home, whole: RunDirectory) -> None:
+    run = new_run(home, preset_of(home, function="flaky", cadence={"checkpoint_steps": 0}), "judge-away")
+    flag = home.path.parent / "fails"
+    flag.touch()
+    assert work(run, 1) != 0
+    flag.unlink()
+    assert "the judge is away" in of(run, Failed)[-1].message
+    assert [path.name for path in run.checkpoints.glob("step-*")] == ["step-00000004"]
+    assert work(run, 2) == 0
+    assert of(run, Resumed)[-1].exact
+    assert (trace(run).parameters, trace(run).rows) == (trace(whole).parameters, trace(whole).rows)
 
 
 def test_asked_to_leave_while_it_writes_a_run_gives_the_rollout_up(
