@@ -58,3 +58,25 @@ def test_a_prompt_is_laid_as_the_prepare_run_says_whatever_became_of_its_data(ho
     new_run(home, pretrain_preset(Path("/texts")), "rows")
     with pytest.raises(UsageError, match="rows is not the run any more that tuned was trained on"):
         model._template(run)
+
+
+def test_a_reward_model_writes_no_text_and_a_policy_is_asked_as_it_was_trained(home: Home, words: Path) -> None:
+    make_home(home)
+    rows = {"kind": "preferences", "sources": [{"kind": "json", "path": "rows.jsonl"}]}
+    preset = {
+        "phase": "reward",
+        "about": {"title": "judge"},
+        "model": {"kind": "run", "run": "base"},
+        "data": {**rows, "template": "alpaca", "max_tokens": 32},
+        "schedule": {"kind": "constant", "peak_learning_rate": 1e-3, "steps": 1},
+        "batch": {"size": 1, "micro_size": 1, "sequence_length": 32},
+    }
+    judge = new_run(home, preset, "judge")
+    judge.model.mkdir()
+    (judge.model / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="judge is a reward model, which writes no text") as raised:
+        model.sample(model.SampleQuestion(verb="sample", run=str(judge.path), prompt="x"))
+    assert "footplate score judge" in raised.value.hint
+    policy = new_run(home, {**preset, "phase": "dpo"}, "policy")
+    shutil.copytree(words, policy.model)
+    assert model._template(policy)[0] == "alpaca"
