@@ -21,6 +21,7 @@ from tui.commands.context import Context
 PAIRS = [
     {"place": "r.jsonl:1", "chosen": 2.0, "rejected": 1.0, "margin": 1.0},
     {"place": "r.jsonl:2", "chosen": 0.0, "rejected": 0.5, "margin": -0.5},
+    {"place": "r.jsonl:3", "chosen": 3.0, "rejected": 1.0, "margin": 2.0},
 ]
 ANSWERS = [{"place": "r.jsonl:1", "score": 1.0, "label": False}, {"place": "a\x1b[2J.jsonl:2", "score": 3.0}]
 
@@ -60,8 +61,8 @@ def test_objects_and_the_summary_of_pairs(context: Context, tmp_path: Path, monk
     output, words = _said(context)
     assert [json.loads(line) for line in output.splitlines()] == PAIRS
     assert words.splitlines() == [
-        "2 pairs: mean score 0.8750, spread 0.7395",
-        "the better answer is above the worse one in 50.0% of pairs, by 0.2500 in the mean",
+        "3 pairs: mean score 1.2500, spread 0.9895",
+        "the better answer is above the worse one in 66.7% of pairs, by 0.8333 in the mean",
     ]
     run = str(context.home.runs / "judge")
     assert asked == [{"verb": "score", "run": run, "file": str(tmp_path / "rows.jsonl")}]
