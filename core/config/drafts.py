@@ -68,6 +68,13 @@ def place_of(path: str) -> Place:
     return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 7 else part for part in path.split("."))
 
 
+def stage_names(values: Mapping[str, Value]) -> list[str]:
+    """Return the names of the stages of a pipeline, in order; none of another preset."""
+    stages = values.get("pipeline") if values.get("phase") == "pipeline" else None
+    names = [stage.get("name") for stage in stages or [] if isinstance(stage, dict)] if isinstance(stages, list) else []
+    return [name for name in names if isinstance(name, str)]
+
+
 def stage_place(values: Mapping[str, Value], place: Place) -> Place:
     """Return the place in a pipeline whose first step may be the name of a stage; any other place as it is."""
     stages = values.get("pipeline") if values.get("phase") == "pipeline" else None

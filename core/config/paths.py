@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config.drafts import Draft, path_text, set_value
+from core.config.drafts import Draft, path_text, set_value, stage_names
 from core.config.phases import Config, run_config
 from core.config.preset_chain import preset_chain
 from core.config.presets import draft_of
@@ -75,13 +75,6 @@ def find_paths(draft: Draft, folder: Path, *, runs: Path | None = None) -> Found
         elif kind in _FILES:
             found.problems[place] = Problem(path_text(place), f"there is no {path}", found=shown(text))
     return found
-
-
-def stage_names(values: Mapping[str, Value]) -> list[str]:
-    """Return the names of the stages of a pipeline, in order; none of another preset."""
-    stages = values.get("pipeline") if values.get("phase") == "pipeline" else None
-    names = [stage.get("name") for stage in stages or [] if isinstance(stage, dict)] if isinstance(stages, list) else []
-    return [name for name in names if isinstance(name, str)]
 
 
 def _find_run(place: Place, text: str, path: Path, runs: Path, found: Found) -> None:

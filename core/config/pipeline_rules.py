@@ -37,8 +37,10 @@ class Reference:
 
 def references(stage: Mapping[str, Value]) -> Iterator[Reference]:
     """Yield where a stage, which may lack anything and hold anything, names a run."""
+    # As outside of pipelines, one reward model may be begun with by another.
+    models = (*_WRITING, "reward") if stage.get("phase") == "reward" else _WRITING
     sections: list[tuple[Place, Value, tuple[str, ...], str]] = [
-        (("model",), stage.get("model"), _WRITING, "a model that writes text"),
+        (("model",), stage.get("model"), models, "a model" if "reward" in models else "a model that writes text"),
         (("data",), stage.get("data"), ("prepare",), "prepared data"),
     ]
     rewards = stage.get("rewards")

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.config.drafts import Draft, place_of
+from core.config.drafts import Draft, place_of, stage_names
 from core.config.expectations import expected, one_of
 from core.config.phases import run_config
 from core.config.rules import cross_field_problems
@@ -175,8 +175,9 @@ def _unknown_field(place: Place, parent: Shape | None, values: dict[str, Value])
     name = str(place[-1])
     if not isinstance(parent, SectionShape):
         return _Finding(place, "is not expected here")
-    names = fields_of(parent.section)
-    nearest = nearest_of(name, list(names)) or _elsewhere(name, values)
+    # At the top of a pipeline --set may mean one of its stages.
+    names = [*fields_of(parent.section), *(stage_names(values) if len(place) == 1 else [])]
+    nearest = nearest_of(name, names) or _elsewhere(name, values)
     allowed = "" if nearest else f"; allowed here: {', '.join(names)}"
     return _Finding(place, f"is not a field of {_section_words(place[:-1], parent.section, values)}{allowed}",
                     nearest=nearest)  # fmt: skip

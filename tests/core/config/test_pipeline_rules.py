@@ -55,6 +55,7 @@ def test_a_broken_rule_is_the_only_problem_and_says_what_would_hold(name: str) -
 
 def test_a_stage_may_name_a_run_and_several_stages_may_take_one() -> None:
     assert problems(Draft(pipeline(trained(stage("other-1")), trained(stage("a")), trained(stage("a"))))) == []
+    assert problems(Draft(pipeline(JUDGE, {**JUDGE, "model": stage("a")}))) == [], "a reward model of another one"
     pairs = prepare({**preference_data(), "tokenizer": {"kind": "load", "path": "x"}})
     assert problems(Draft(pipeline(pairs, alignment("reward", stage("a")), alignment("dpo", stage("a"))))) == []
 
@@ -77,10 +78,20 @@ def test_set_reaches_a_stage_by_its_name_in_any_order() -> None:
         ("b.schedule.stepz=3", "--set b.schedule.stepz=3: pipeline.1.schedule.stepz: is not a field"),
         ("b.batch.size=5", "--set b.batch.size=5: pipeline.1.batch.size: must be a multiple"),
         ("z.batch.size=5", "--set z.batch.size=5: z: is not a field"),
-        ("schedule.steps=5", "--set schedule.steps=5: schedule: is not a field of phase pipeline"),
+        (
+            "schedule.steps=5",
+            "--set schedule.steps=5: schedule: is not a field of phase pipeline; allowed here: phase, "
+            "about, pipeline, a, b",
+        ),
     ],
 )
 def test_a_set_that_reaches_no_field_is_named_as_it_was_written(text: str, words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve(Draft(pipeline(PREPARED, SCRATCH)), [text])
     assert any(str(problem).startswith(words) for problem in caught.value.problems), caught.value
+
+
+def test_a_stage_that_was_misspelt_is_suggested() -> None:
+    draft = Draft({**pipeline(), "pipeline": [{**PREPARED, "name": "corpus"}]})
+    with pytest.raises(ConfigurationError, match=r"corpsu: is not a field of phase pipeline.*; did you mean corpus\?"):
+        resolve(draft, ["corpsu.seed=5"])
