@@ -15,7 +15,6 @@ from core.config.adapter import Full
 from core.config.phases import DPOConfig
 from core.data.manifest import Split
 from core.data.prepare import PreparationStopped
-from core.errors import UsageError
 from core.model.dropout import switch_off_dropout
 from core.model.roles import Role
 from core.run.events import Evaluated, Notice, Sampled, Series
@@ -96,7 +95,9 @@ def run(config: DPOConfig, session: Session, *, allow_inexact: bool) -> Outcome:
     batches = Batches(rows, dealt_out(config), pack=pack_pairs, complete=complete)
     series = SERIES + (KTO_SERIES if loss == "kto" else ())
     digests = {"reference": references_digest(references)} if references else {}
-    beginning = Beginning(preferences, trainable, engine, batches, held_out, steps, series, digests)
+    beginning = Beginning(
+        preferences, trainable, engine, batches, held_out, steps, series, digests, guess_loss=objective.guess_loss
+    )
     position, marks = begin_attempt(config, session, beginning, allow_inexact=allow_inexact)
     if switched_off:
         session.emit(Notice(level="info", code="no_dropout", message=NO_DROPOUT))
@@ -119,17 +120,12 @@ def run(config: DPOConfig, session: Session, *, allow_inexact: bool) -> Outcome:
 def _roles(config: DPOConfig, trainable: Trainable) -> tuple[Role, Role]:
     """Return the policy, and the model that it began as: itself with the adapter switched off, where it has one.
 
-    Without one they are the same, and the reference must be asked before the first step.
-    Raises: UsageError where the reference is wanted at each step and would have moved by then.
+    Without one they are the same, and the reference must be asked before the first step. Embeddings that are trained as
+    a whole would stay when it is switched off: the configuration refuses them with dpo.reference each_step.
     """
-    model, reading, adapter = trainable.model, trainable.reading, config.adapter
-    if isinstance(adapter, Full):
+    model, reading = trainable.model, trainable.reading
+    if isinstance(config.adapter, Full):
         return Role("policy", model, reading), Role("reference", model, reading)
-    if config.dpo.reference == "each_step" and adapter.embeddings == "whole":
-        raise UsageError(
-            "dpo.reference: each_step switches the adapter off, but the embeddings are trained as a whole and stay",
-            hint="Set dpo.reference to cached, or adapter.embeddings to new_tokens or frozen.",
-        )
     return Role("policy", model, reading, "default"), Role("reference", model, reading, "")
 
 

@@ -78,7 +78,9 @@ def run(config: RewardConfig, session: Session, *, allow_inexact: bool) -> Outco
 
     # 3. the order of the pairs, and where in it this attempt begins
     batches = Batches(rows, dealt_out(config), pack=pack_pairs)
-    beginning = Beginning(preferences, trainable, engine, batches, held_out, steps, SERIES)
+    beginning = Beginning(
+        preferences, trainable, engine, batches, held_out, steps, SERIES, guess_loss=objective.guess_loss
+    )
     position, marks = begin_attempt(config, session, beginning, allow_inexact=allow_inexact)
 
     # 4. train

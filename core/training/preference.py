@@ -146,6 +146,7 @@ class Beginning:
     """What an attempt at a run on preferences begins with.
 
     series: all that the phase shows, but for those of groups. digests: of what the run reads besides data and base.
+    guess_loss: what the loss is where nothing is known of the answers, None where that says nothing.
     """
 
     preferences: Preferences
@@ -156,6 +157,7 @@ class Beginning:
     steps: int
     series: tuple[Series, ...]
     digests: Mapping[str, str] = field(default_factory=dict)
+    guess_loss: float | None = None
 
 
 def begin_attempt(
@@ -197,6 +199,7 @@ def _facts(config: RewardConfig | DPOConfig, beginning: Beginning) -> dict[str, 
         "judged_answers": beginning.preferences.judged,
         "train_tokens": manifest.train.tokens,
         "vocabulary_size": manifest.vocabulary_size,
+        **({} if beginning.guess_loss is None else {"guess_loss": beginning.guess_loss}),
         "max_grad_norm": config.optimizer.max_grad_norm or 0.0,
         "optimizer": optimizer_words(config.optimizer, engine.optimizer, engine.device),
         "optimizer_bytes": state_bytes(engine.optimizer),

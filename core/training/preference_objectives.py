@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -45,6 +46,11 @@ class PairwiseReward:
         """1, and the weight of the centring where there is one."""
         return (1.0, self.settings.centring) if self.settings.centring else (1.0,)
 
+    @property
+    def guess_loss(self) -> float:
+        """The loss in nats where every score is zero: ln 2, more with a margin."""
+        return math.log1p(math.exp(self.settings.margin))
+
     def count(self, batch: PairBatch) -> tuple[float, ...]:
         """Return the number of pairs, for each term."""
         return (batch.pairs,) * len(self.weights)
@@ -80,6 +86,11 @@ class DirectPreferences:
         if self.settings.loss == "orpo":  # L = L_SFT + lambda L_OR: equation 6
             return (self.settings.beta, 1.0)
         return (1.0, self.settings.likelihood_weight) if self.settings.likelihood_weight else (1.0,)
+
+    @property
+    def guess_loss(self) -> float | None:
+        """The loss in nats of a policy that prefers neither answer: ln 2 for sigmoid alone, None for others."""
+        return math.log(2) if self.settings.loss == "sigmoid" and len(self.weights) == 1 else None
 
     def count(self, batch: PairBatch) -> tuple[float, ...]:
         """Return the number of pairs, of answers for kto; and of tokens of better answers."""

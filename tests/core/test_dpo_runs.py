@@ -50,6 +50,8 @@ def test_it_learns_with_each_adapter_and_gradient_checkpointing_changes_no_bit(s
     first, last = of(runs[0], Evaluated)
     assert last.values.keys() == PAIRED
     assert first.values["eval/loss"] == pytest.approx(math.log(2), abs=1e-4)
+    (started,) = of(runs[0], Started)
+    assert started.facts["guess_loss"] == pytest.approx(math.log(2))
     assert first.values["eval/margin"] == pytest.approx(0, abs=1e-4)
     assert last.values["eval/loss"] < first.values["eval/loss"]
     assert last.values["eval/margin"] > 0
@@ -128,12 +130,3 @@ def test_answers_that_were_judged_are_no_pairs(shared_home: Home) -> None:
     assert work(run, 1) == 5
     (failed,) = of(run, Failed)
     assert "dpo.loss: sigmoid compares two answers" in failed.message
-
-
-def test_a_reference_at_each_step_needs_an_adapter_that_holds_all_that_is_trained(shared_home: Home) -> None:
-    dpo = {"reference": "each_step"}
-    preset = preference_preset(shared_home, "dpo", "lora", dpo=dpo, adapter={"embeddings": "whole"})
-    run = new_run(shared_home, preset, "moved")
-    assert work(run, 1) == 2
-    (failed,) = of(run, Failed)
-    assert "the embeddings are trained as a whole and stay" in failed.message

@@ -66,6 +66,7 @@ def test_it_learns_with_each_adapter_and_gradient_checkpointing_changes_no_bit(s
     trained = load_file(max(runs[0].checkpoints.glob("step-????????")) / "model.safetensors")
     assert started.facts["trainable_parameters"] == sum(tensor.numel() for tensor in trained.values())
     assert "score.weight" in trained
+    assert started.facts["guess_loss"] == pytest.approx(math.log(2))
     if kind != "full":
         assert all(".lora_" in name or name == "score.weight" for name in trained)
     record = read_reward_record(runs[0].model)

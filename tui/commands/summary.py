@@ -35,16 +35,19 @@ def tell_result(run: RunDirectory, picture: Picture, context: Context) -> None:
 
 
 def held_out_words(picture: Picture) -> str | None:
-    """Return the last held-out loss, with its share of ln(vocabulary) where the run says how large that is.
+    """Return the last held-out loss, with its share of what a guess costs where the run says enough for that.
 
-    The losses of groups of sources stand behind it.
+    A loss that comes with a perplexity is one of tokens: a guess costs ln(vocabulary). Of another one the fact
+    guess_loss says it. The losses of groups of sources stand behind it.
     """
     if picture.held_out is None or "eval/loss" not in picture.held_out.values:
         return None
     loss = picture.held_out.values["eval/loss"]
-    vocabulary = picture.facts.get("vocabulary_size")
+    vocabulary, guess = picture.facts.get("vocabulary_size"), picture.facts.get("guess_loss")
     share = ""
-    if isinstance(vocabulary, int | float) and vocabulary > 1:
+    if isinstance(guess, int | float) and guess > 0:
+        share = f", {loss / guess:.0%} of {value_text(guess)}, what a guess costs"
+    elif "eval/perplexity" in picture.held_out.values and isinstance(vocabulary, int | float) and vocabulary > 1:
         share = f", {loss / math.log(vocabulary):.0%} of ln({vocabulary:,.0f}), what a uniform guess costs"
     groups = [
         f"{shown(group)} {value_text(value)}"

@@ -434,3 +434,14 @@ def test_references_asked_at_each_step_are_those_of_the_adapter_switched_off(pol
     assert_close(by_asked, by_kept)
     assert all("lora_" in name for name in by_asked)
     assert abs(shown["train/margin"]) > 1e-3, "the adapter does nothing: nothing was tested"
+
+
+def test_what_a_guess_costs() -> None:
+    """A reward model that scores all alike, and a policy that is its reference; other losses say nothing by it."""
+    alike = torch.zeros(1)
+    for margin in (0.0, 2.0):
+        reward = PairwiseReward(READING, RewardModelling(margin=margin, centring=0.1))
+        assert reward.guess_loss == pytest.approx(float(reward.terms(alike, alike)[0]))
+    said = {loss: DirectPreferences(READING, DirectPreference(loss=loss)).guess_loss for loss in ("sigmoid", "kto")}
+    assert said == {"sigmoid": pytest.approx(math.log(2)), "kto": None}
+    assert DirectPreferences(READING, DirectPreference(likelihood_weight=1.0)).guess_loss is None

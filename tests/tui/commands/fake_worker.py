@@ -44,7 +44,8 @@ def work(session: Session, steps: int, behaviour: str) -> int:
         if why is not None:
             session.emit(Stopped(step=step, reason=why))
             return CODES[why]
-    session.emit(Evaluated(step=steps, values={"eval/loss": 4.159}, tokens=100, seconds=0.1))
+    values = {"eval/loss": 4.159, "eval/perplexity": 64.0}
+    session.emit(Evaluated(step=steps, values=values, tokens=100, seconds=0.1))
     session.emit(Sampled(step=steps, prompt="def ", text="f(x):\n    return \x1b]0;owned\x07 x"))
     session.emit(Finished(step=steps))
     return 0

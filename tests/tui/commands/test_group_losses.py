@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from core.run.events import Evaluated, Series, Started
 from tui.commands.lines import line
 from tui.commands.picture import Picture
@@ -35,6 +37,27 @@ def test_the_last_words_name_each_group(at: Any) -> None:
     picture = Picture()
     picture.take(at(EVALUATED, 0))
     assert held_out_words(picture) == "held-out loss: 3 (medical 2.5, general 3.25)"
+
+
+@pytest.mark.parametrize(
+    ("facts", "values", "share"),
+    [
+        ({"vocabulary_size": 4096}, {"eval/loss": 4.158883, "eval/perplexity": 64.0}, ", 50% of ln(4,096), what a uni"),
+        ({"vocabulary_size": 4096, "guess_loss": 0.693147}, {"eval/loss": 0.346574}, ", 50% of 0.6931, what a guess"),
+        ({"vocabulary_size": 4096}, {"eval/loss": 0.5}, ""),
+    ],
+    ids=["tokens", "pairs", "neither"],
+)
+def test_a_loss_is_set_beside_what_a_guess_costs(
+    at: Any, facts: dict[str, float], values: dict[str, float], share: str
+) -> None:
+    picture = Picture()
+    picture.take(at(Started(phase="any", steps=1, facts=facts), 0))
+    picture.take(at(Evaluated(step=1, values=values, tokens=1, seconds=0.1), 1))
+    words = held_out_words(picture)
+    assert words is not None
+    assert words.startswith(f"held-out loss: {values['eval/loss']:.4g}{share}")
+    assert ("guess" in words) == bool(share)
 
 
 def test_the_monitor_names_each_group() -> None:
