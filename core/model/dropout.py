@@ -1,8 +1,23 @@
-"""Dropout switched off in a model that goes on being trained."""
+"""Dropout switched off: for a while, with the rest of evaluation mode, or for good in a model that is trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import nn
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run the block in evaluation mode; the training flag of every module is put back."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
 
 
 def switch_off_dropout(model: nn.Module) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.config.cadence import Sampling
 from core.errors import UsageError
+from core.model.dropout import evaluating
 
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eot|>", "<end_of_turn>", "<|end|>", "<|end_of_turn|>", "<|return|>")
 """What ends a turn in the chat templates of ChatML, Llama 3 and 4, Gemma, Phi, and their like."""
@@ -130,12 +131,6 @@ def _chooser(sampling: Sampling, seed: int, device: torch.device) -> Callable[[T
 @contextmanager
 def _writing(model: Any) -> Iterator[None]:
     """Run the block in evaluation mode; the training flag of every module is put back."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        # Compiled layers would be compiled again for every length.
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
+    # Compiled layers would be compiled again for every length.
+    with evaluating(model), torch.compiler.set_stance("force_eager"):
+        yield

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from core.errors import NumericError, UsageError
+from core.model.dropout import evaluating
 from core.model.reordered import reordered_weights
 from core.model.written_rows import closed_up, with_rows
 
@@ -240,17 +241,13 @@ def _writing(model: Any) -> Iterator[None]:
     Autocast keeps the rounded copy of a weight only where that asks for a gradient: frozen ones ask for it meanwhile,
     or each token would round them again. The copies go when the caller leaves autocast.
     """
-    flags = [(module, module.training) for module in model.modules()]
     frozen = [p for p in model.parameters() if p.dtype == torch.float32 and p.ndim == 2 and not p.requires_grad]
-    model.eval()
     try:
         for parameter in frozen:
             parameter.requires_grad_(True)
         # Compiled layers would be compiled again for every length.
-        with torch.compiler.set_stance("force_eager"):
+        with evaluating(model), torch.compiler.set_stance("force_eager"):
             yield
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
-        for module, flag in flags:
-            module.training = flag

@@ -14,6 +14,7 @@ from core.config.model import AttentionChoice
 from core.errors import UsageError
 from core.model.attention import register_documents_attention
 from core.model.batch import PackedBatch, packed
+from core.model.dropout import evaluating
 from core.model.head import HeadKind, head_logits, head_parameters
 from core.model.reading import Packing, Reading, all_logits, hidden_states
 
@@ -231,12 +232,6 @@ def _advice(model: Any, attention: AttentionChoice) -> str:
 @contextmanager
 def undisturbed(model: Any) -> Iterator[None]:
     """Run the block in evaluation mode, and put every training flag and the random generators back."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
     devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
+    with evaluating(model), torch.random.fork_rng(devices=devices):
+        yield

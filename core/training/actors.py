@@ -24,6 +24,7 @@ from core.config.phases import GRPOConfig, PPOConfig
 from core.config.rewards import RewardModelRun
 from core.errors import UsageError
 from core.model.base_record import is_adapter, read_record
+from core.model.dropout import switch_off_dropout
 from core.model.injection import adapter_of, head_of
 from core.model.quantized import weight_bytes
 from core.model.roles import Role, activate, add_adapter, add_saved_adapter
@@ -106,7 +107,7 @@ def actors_of(config: PPOConfig | GRPOConfig, trainable: Trainable, *, home: Hom
         actors.away = {name: [role.model] for name in config.ppo.offload if (role := roles.get(name)) is not None}
     for each in (policy, actors.value):
         if each is not None:
-            without_dropout(each.model)
+            switch_off_dropout(each.model)  # a ratio of probabilities must compare parameters alone
     return actors
 
 
@@ -216,21 +217,6 @@ def _reward_model(config: PPOConfig, policy: Role, home: Home) -> Any:
     if config.model.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     return model
-
-
-def without_dropout(model: nn.Module) -> None:
-    """Have a model compute the same in every pass: a ratio of probabilities must compare parameters alone.
-
-    All modules are put into evaluation mode but those that checkpoint their activations, which do so in training mode
-    only; they hold no dropout of their own then.
-    """
-    model.eval()
-    for module in model.modules():
-        if getattr(module, "gradient_checkpointing", False):
-            module.training = True
-            for name, value in vars(module).items():
-                if "dropout" in name and isinstance(value, float):
-                    setattr(module, name, 0.0)
 
 
 def in_memory(config: PPOConfig | GRPOConfig, actors: Actors, judges: Sequence[Any]) -> list[ModelInMemory]:

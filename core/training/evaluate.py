@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from core.model.batch import PackedBatch
+from core.model.dropout import evaluating
 from core.run.events import Evaluated
 from core.training.batches import Row, in_order
 from core.training.engine import Engine
@@ -37,23 +38,17 @@ def evaluate(
     begin = time.monotonic()
     total, tokens = 0.0, 0
     values: dict[str, float] = {}
-    model = engine.model
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            for part in parts:
-                in_part, counted = 0.0, 0
-                for batch in in_order(part.rows, micro_size=micro_size, limit=limit, pad_to=pad_to):
-                    if is_leaving():
-                        return None
-                    in_part += _sum(engine, objective, batch)
-                    counted += batch.target_tokens
-                total, tokens = total + in_part, tokens + counted
-                if part.group is not None and counted:
-                    values[series_of_group(part.group)] = in_part / counted
-    finally:
-        model.train(was_training)
+    with torch.no_grad(), evaluating(engine.model):
+        for part in parts:
+            in_part, counted = 0.0, 0
+            for batch in in_order(part.rows, micro_size=micro_size, limit=limit, pad_to=pad_to):
+                if is_leaving():
+                    return None
+                in_part += _sum(engine, objective, batch)
+                counted += batch.target_tokens
+            total, tokens = total + in_part, tokens + counted
+            if part.group is not None and counted:
+                values[series_of_group(part.group)] = in_part / counted
     loss = total / tokens if tokens else math.nan
     perplexity = math.exp(loss) if loss < 700 else math.inf if loss == loss else math.nan
     values = {"eval/loss": loss, "eval/perplexity": perplexity, **values}

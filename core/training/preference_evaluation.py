@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from core.config.phases import DPOConfig, RewardConfig
+from core.model.dropout import evaluating
 from core.model.scalar_head import document_scores
 from core.run.events import Evaluated
 from core.training.batches import in_order
@@ -19,7 +20,7 @@ from core.training.held_out import HeldOut, series_of_group
 from core.training.objectives import Terms
 from core.training.pairs import PairBatch, PairRow, pack_pairs
 from core.training.preference_losses import calibration_error, kto_reference_point, preferred
-from core.training.preference_objectives import DirectPreferences, PairwiseReward, evaluating
+from core.training.preference_objectives import DirectPreferences, PairwiseReward
 
 _QUANTILES = (0.05, 0.5, 0.95)
 
@@ -191,6 +192,8 @@ def score_statistics(scores: Tensor) -> dict[str, float]:
 
 def calibration_words(accuracy: float, confidence: float, error: float) -> str:
     """Return in a sentence whether a reward model is as sure as it is right."""
+    if math.isnan(confidence):
+        return "some scores of held-out answers are not numbers: nothing can be said of how sure it is"
     match round(100 * (confidence - accuracy)):
         case much if much > 2:
             judged = "it is too sure of itself"

@@ -40,10 +40,11 @@ def calibration_error(differences: Tensor, *, bins: int = 10) -> float:
 
     A pair has no order of its own, so each is told in both: p is sigmoid(|difference|), at least a half, and what came
     true is whether the one with the higher score was the better one (a tie half so). Bins of equal width over 0.5 to 1;
-    the error is the mean over pairs of |share that came true - mean p| of their bin. 0 is best; NaN without pairs.
+    the error is the mean over pairs of |share that came true - mean p| of their bin. 0 is best; NaN without pairs, and
+    where a difference is NaN.
     Source: Naeini et al. 2015, https://ojs.aaai.org/index.php/AAAI/article/view/9602.
     """
-    if not len(differences):
+    if not len(differences) or differences.isnan().any():
         return math.nan
     differences = differences.double()
     said = torch.sigmoid(differences.abs())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from core.config.alignment import DirectPreference, RewardModelling
 from core.model.batch import PackedBatch
+from core.model.dropout import evaluating
 from core.model.log_probs import sums_by_document, target_log_probs
 from core.model.reading import Reading
 from core.model.roles import Role, activate
@@ -199,15 +199,3 @@ def _shown(better: Tensor, worse: Tensor) -> dict[str, tuple[Tensor, float]]:
         "train/accuracy": (preferred(better, worse).sum(), len(better)),
         "train/margin": ((better - worse).sum(), len(better)),
     }
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Run the block in evaluation mode; the training flag of every module is put back."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag

@@ -20,6 +20,7 @@ from core.data.construction import write_whole
 from core.data.manifest import Split
 from core.errors import NumericError, StorageError
 from core.model.batch import PackedBatch
+from core.model.dropout import evaluating
 from core.model.roles import Role, activate
 from core.run.events import Notice
 from core.run.session import Session
@@ -28,7 +29,7 @@ from core.training.device import device_name
 from core.training.engine import Engine
 from core.training.pairs import PairRows, References, pack_pairs
 from core.training.preference import Preferences
-from core.training.preference_objectives import answer_log_probs, evaluating
+from core.training.preference_objectives import answer_log_probs
 from core.training.resume import VERSIONED
 from core.training.trainable import Trainable
 

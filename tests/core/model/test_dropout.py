@@ -10,7 +10,7 @@ import torch
 
 from core.config.adapter import LoRA
 from core.model.adapters import attach
-from core.model.dropout import switch_off_dropout
+from core.model.dropout import evaluating, switch_off_dropout
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
@@ -27,3 +27,16 @@ def test_a_model_in_training_says_the_same_twice(build: Callable[..., Any], arch
     assert model.training
     assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
     assert switch_off_dropout(model) == 0
+
+
+def test_each_training_flag_is_put_back_after_evaluation(build: Callable[..., Any]) -> None:
+    """Also where parts of a model are not in the mode of the whole, and where the block fails."""
+    model = build("llama").train()
+    model.model.layers[0].eval()
+    before = [module.training for module in model.modules()]
+    with evaluating(model):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == before
+    with pytest.raises(IndexError), evaluating(model):
+        model(input_ids=torch.tensor([[10**6]]))
+    assert [module.training for module in model.modules()] == before

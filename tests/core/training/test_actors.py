@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from core.config.models_in_memory import memory_words, models_in_memory
+from core.model.dropout import switch_off_dropout
 from core.phases.ppo import ClippedLosses, first_memory, lessons
-from core.training.actors import in_memory, without_dropout
+from core.training.actors import in_memory
 from core.training.rollout import minibatches
 from core.training.writing import Writing, roll_out
 from tests.core.training.policies import PROMPTS, ppo_config, tiny_model, writing_of
@@ -135,7 +136,7 @@ def test_a_model_that_moves_there_and_back_computes_the_same() -> None:
 
 def test_checkpointing_recomputes_and_dropout_is_off() -> None:
     model = tiny_model(checkpointing=True, dropout=0.5)
-    without_dropout(model)
+    switch_off_dropout(model.train())
     calls = []
     model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
     ids = torch.tensor([[1, 2, 3, 4]])

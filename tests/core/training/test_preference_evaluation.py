@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,3 +113,11 @@ def test_a_limit_holds_for_each_part(scorer: Any) -> None:
     found = evaluate_scores(engine_of(scorer), objective, examination(PAIRS, micro_size=2, limit=1), step=1)
     assert found is not None
     assert found.tokens == len(PAIRS[0][0]) + len(PAIRS[2][0])
+
+
+def test_a_score_that_is_no_number_is_said_and_ends_nothing() -> None:
+    values = score_statistics(torch.tensor([[1.0, 0.0], [float("nan"), 0.0]], dtype=torch.float64))
+    assert math.isnan(values["eval/calibration_error"])
+    assert values["eval/accuracy"] == 0.5
+    found = calibration_words(values["eval/accuracy"], values["eval/confidence"], values["eval/calibration_error"])
+    assert "are not numbers" in found
