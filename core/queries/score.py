@@ -27,7 +27,7 @@ from core.data.tokens.examples import ExampleEncoder
 from core.data.tokens.faults import Faults
 from core.data.tokens.sides import pair_of
 from core.data.tokens.tokenizer_files import load_tokenizer
-from core.errors import UsageError
+from core.errors import DataError, UsageError
 from core.model.reward_record import read_reward_record
 from core.queries.model import Say
 from core.queries.question import Question
@@ -44,6 +44,10 @@ _WINDOW = 64
 _TOKENS = 8192
 """Of a packed row, at most, unless one answer alone has more."""
 _UNLIMITED = 2**30
+_ROWS = (
+    "A row has a prompt and an answer (prompt and completion, instruction and output, messages), or a prompt and two "
+    "(prompt, chosen and rejected)."
+)
 
 Answer = Preference | Judged | Conversation
 Ids = NDArray[np.int64]
@@ -71,7 +75,7 @@ def score(question: ScoreQuestion, say: Say, home: Home) -> dict[str, Any]:
     folder = _reward_folder(run)
     source = PathSource.model_validate({"kind": "path", "path": question.file})
     data = InstructionData(kind="instructions", sources=[source], max_bad_rows=1.0)
-    formats = row_formats(data, 0)
+    formats = _formats(data, source)
     judge = _Judge.of(run, folder, home)
     tally = Tally(describe(source, 0), max_bad_share=1.0)
     given = 0
@@ -80,12 +84,19 @@ def score(question: ScoreQuestion, say: Say, home: Home) -> dict[str, Any]:
         found = judge.scores(window, tally)
         given += len(found)
         say({"type": "progress", "stage": "score", "done": given, "total": None, "unit": "rows", "scores": found})
-    tally.documents = given
-    tally.check()
+    if not given:
+        raise DataError("\n  ".join([f"none of the rows in {source.path} could be scored:", *tally.errors]), hint=_ROWS)
     return {
         "rows": given, "bad_rows": tally.bad.total(), "bad": dict(sorted(tally.bad.items())), "errors": tally.errors,
         "template": judge.template, "device": judge.device_name, "dtype": judge.dtype,
     }  # fmt: skip
+
+
+def _formats(data: InstructionData, source: PathSource) -> dict[str, RowFormat]:
+    try:
+        return row_formats(data, 0)
+    except DataError as error:  # which advises on a preset, and here is none
+        raise DataError(error.message.replace(describe(source, 0), source.path, 1), hint=_ROWS) from error
 
 
 def _reward_folder(run: RunDirectory) -> Path:

@@ -145,8 +145,20 @@ def test_bad_rows_are_counted_and_the_others_scored(reward_run: Callable[..., Ru
 
 
 def test_a_prompt_alone_is_no_answer(reward_run: Callable[..., RunDirectory], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found a prompt alone"):
+    with pytest.raises(
+        DataError, match=r"none of the rows in .*rows\.jsonl could be scored:\n.*a prompt alone"
+    ) as caught:
         _scored(reward_run(), [{"prompt": "add"}] * 3, tmp_path)
+    assert "data." not in str(caught.value), "there is no preset to change"
+
+
+@pytest.mark.parametrize(("rows", "words"), [([], "expected rows, found none"), ([{"foo": 1}], "known format")])
+def test_a_file_of_other_things_is_refused_by_its_name(
+    reward_run: Callable[..., RunDirectory], tmp_path: Path, rows: list[Any], words: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^{tmp_path}/rows\.jsonl: .*{words}") as caught:
+        _scored(reward_run(), rows, tmp_path)
+    assert caught.value.hint.startswith("A row has a prompt and an answer")
 
 
 def test_a_run_that_made_no_reward_model_is_refused(home: Home, tmp_path: Path) -> None:
