@@ -23,12 +23,12 @@ from core.errors import CheckpointError, UsageError
 from core.model.active_adapter import recompute_under_its_adapter
 from core.model.base_record import AdapterRecord, check_base, read_record, write_record
 from core.model.embeddings import embedding_matrices, freeze_output_head, grow_embeddings
-from core.model.injection import DEFAULT, adapter_of, check_layers, head_of, inject, lora_config, trained_rows
+from core.model.injection import DEFAULT, adapter_of, check_layers, inject, lora_config, trained_rows
 from core.model.load import load_folder
 from core.model.placing import placed_whole
 from core.model.quantized import computing_in
 from core.model.save import copy_tokenizer, ending_at
-from core.model.scalar_head import HEAD_NAMES, HeadName, add_head
+from core.model.scalar_head import HEAD_NAMES, HeadName, add_head, head_of
 from core.model.targets import adapted_layers
 from core.model.verification import undisturbed
 

@@ -49,6 +49,17 @@ def logits_on(model: Any, rows: Sequence[Tensor]) -> list[Tensor]:
         return [model(input_ids=row.to(place), use_cache=False).logits[0].float().cpu() for row in rows]
 
 
+def scores_on(model: Any, rows: Sequence[Tensor]) -> list[Tensor]:
+    """Return the scores (tokens, 1) of a reward model at each token of each row, as `logits_on` does the logits.
+
+    They are the logits of the classifier that it is; its output head, where it has one, says nothing.
+    """
+    place = model.get_input_embeddings().weight.device
+    with torch.inference_mode():
+        hidden = [model.base_model(input_ids=row.to(place), use_cache=False).last_hidden_state for row in rows]
+        return [model.score(each[0].to(model.score.weight.dtype)).float().cpu() for each in hidden]
+
+
 def difference(found: Sequence[Tensor], right: Sequence[Tensor]) -> Difference:
     """Return how far `found` lies from `right`; NaN where either holds a number that is not finite.
 

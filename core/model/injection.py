@@ -14,7 +14,6 @@ from core.config.adapter import LoRA, QLoRA
 from core.errors import UsageError
 from core.model.embeddings import embedding_matrices
 from core.model.quantized import computing_in
-from core.model.scalar_head import HEAD_NAMES
 from core.model.targets import shortest
 
 DEFAULT = "default"
@@ -134,12 +133,6 @@ def adapter_of(parameter: str) -> str | None:
         if part.startswith("lora_") or part == "trainable_tokens_delta":
             return parts[at + 1]
     return None
-
-
-def head_of(parameter: str) -> str | None:
-    """Return the head of one number that a parameter belongs to, None for one of no head."""
-    first = parameter.split(".")[0]
-    return first if first in HEAD_NAMES else None
 
 
 def check_layers(model: Any, names: Sequence[str], name: str = DEFAULT) -> None:

@@ -15,10 +15,11 @@ import torch
 from core.errors import NumericError, UsageError
 from core.model.adapters import load_adapted
 from core.model.base_record import AdapterRecord, check_base, read_record
-from core.model.comparison import Difference, difference, logits_on, token_rows
+from core.model.comparison import Difference, difference, logits_on, scores_on, token_rows
 from core.model.gguf import Progress, silent
 from core.model.placing import placed_whole
 from core.model.reward_model import write_result
+from core.model.reward_record import is_reward
 from core.run.directory import Home
 
 StoredType = Literal["fp32", "bf16", "fp16"]
@@ -38,7 +39,8 @@ class MergeReport:
 
     merged: both in float32, on the base that the result stores. quantized: against the quantised base that the adapter
     was trained on, None where it was trained on the base as it is. stored: what rounding to `dtype` changed on top,
-    None for float32.
+    None for float32. These two are of a reward model's scores; `merged` is of the output head there too, which sees
+    the whole of every hidden state.
     """
 
     dtype: StoredType
@@ -87,12 +89,13 @@ def merge_into(
     """
     record = _checked(adapter_folder, base_folder)
     stored_type = dtype or type_of_weights(base_folder)
+    said_on = scores_on if is_reward(adapter_folder) else logits_on
     progress("merging", 0, 3, "steps")
     on_quantized = None
     if record.quantization is not None:
         quantized = load_adapted(base_folder, adapter_folder, quantized=True, scoring=True)
         rows = _rows(quantized, record)
-        on_quantized = logits_on(quantized, rows)
+        on_quantized = said_on(quantized, rows)
         del quantized
     progress("merging", 1, 3, "steps")
     model = load_adapted(base_folder, adapter_folder, quantized=False, scoring=True)
@@ -103,11 +106,12 @@ def merge_into(
     found = difference(after, before)
     _check(found, adapter_folder)
     progress("merging", 2, 3, "steps")
+    exact = said_on(model, rows)
     report = MergeReport(
         dtype=stored_type,
         merged=found,
-        quantized=None if on_quantized is None else difference(after, on_quantized),
-        stored=None if stored_type == "fp32" else difference(logits_on(rounded(model, stored_type), rows), after),
+        quantized=None if on_quantized is None else difference(exact, on_quantized),
+        stored=None if stored_type == "fp32" else difference(said_on(rounded(model, stored_type), rows), exact),
         adapter_digest=adapter_digest(adapter_folder),
         base_digest=record.digest,
     )

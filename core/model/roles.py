@@ -16,15 +16,14 @@ from core.model.adapters import (
     check_start,
     fill_adapter,
     fixed_logits,
-    heads_in,
     known_as_usage,
     read_adapter,
 )
 from core.model.base_record import AdapterRecord, check_digest, read_record
-from core.model.injection import adapter_of, check_layers, head_of, inject, lora_config
+from core.model.injection import adapter_of, check_layers, inject, lora_config
 from core.model.quantized import quantized_layers
 from core.model.reading import Reading
-from core.model.scalar_head import add_head
+from core.model.scalar_head import add_head, give_head, head_of
 from core.model.targets import adapted_layers
 
 
@@ -33,13 +32,14 @@ class Role:
     """What a model of a run is for, and how it is reached.
 
     adapter: None where the model has no adapters, "" for the base with all of them switched off, else the name of the
-    one that works.
+    one that works. score: what its head of scores is called, where it has one.
     """
 
     name: str
     model: Any
     reading: Reading
     adapter: str | None = None
+    score: str = "score"
 
 
 def activate(role: Role) -> Any:
@@ -74,11 +74,11 @@ def add_adapter(model: Any, adapter: LoRA | QLoRA, name: str, *, seed: int) -> N
     activate_adapter(model, before)
 
 
-def add_saved_adapter(model: Any, folder: Path, name: str, *, base_digest: str) -> AdapterRecord:
-    """Put the adapter of a run's folder beside those that a model has, frozen, with its head of scores or values.
+def add_saved_adapter(model: Any, folder: Path, name: str, *, base_digest: str) -> str:
+    """Put the adapter of a reward run's folder beside those that a model has, frozen, with its head of scores.
 
-    `base_digest` is that of the folder which the model was loaded from. The adapter at work stays so. Returns the
-    adapter's record.
+    `base_digest` is that of the folder which the model was loaded from. The adapter at work stays so. Returns what the
+    head is called, which is the adapter's own: each of several has one.
     Raises: UsageError for another base, or one that is quantised in another way; for an adapter that trained the
     embeddings; for tensors that are missing, unexpected or of another shape.
     """
@@ -87,20 +87,17 @@ def add_saved_adapter(model: Any, folder: Path, name: str, *, base_digest: str) 
     check_digest(record, base_digest, "this model")
     _check_saved(model, record, folder)
     tensors, config = read_adapter(folder)
-    part = Part(name, heads_in(tensors))
-    for head in part.heads:
-        if hasattr(model, head):
-            raise UsageError(f"{folder} brings a head {head!r}, and the model has one already")
+    part = Part(name, ("score",))
+    assert not hasattr(model, "score"), "the head of each reward is its adapter's own"
     with torch.random.fork_rng(devices=[]), known_as_usage(folder):
         _inject(model, config, name)
-    for head in part.heads:
-        add_head(model, head, seed=0)
+    add_head(model, "score", seed=0)
     fill_adapter(model, tensors, folder, part)
     for parameter_name, parameter in model.named_parameters():
         if part.is_alone_in(parameter_name):
             parameter.requires_grad_(False)
     activate_adapter(model, before)
-    return record
+    return give_head(model, "score", name)
 
 
 def _inject(model: Any, config: Any, name: str) -> None:

@@ -21,6 +21,8 @@ from core.model.reading import Reading, hidden_states
 
 HeadName = Literal["score", "value"]
 HEAD_NAMES: tuple[HeadName, ...] = ("score", "value")
+_OF = "_of_"
+"""Between the name of a head and that of the adapter that it alone belongs to, where a model has several of a kind."""
 
 
 def add_head(model: Any, name: HeadName, *, seed: int) -> nn.Linear:
@@ -38,6 +40,19 @@ def add_head(model: Any, name: HeadName, *, seed: int) -> nn.Linear:
     head.to(place).train(model.training)
     model.add_module(name, head)
     return head
+
+
+def head_of(parameter: str) -> HeadName | None:
+    """Return which head of one number a module or parameter belongs to by its name, None for one of no head."""
+    first = parameter.split(".")[0].partition(_OF)[0]
+    return next((name for name in HEAD_NAMES if name == first), None)
+
+
+def give_head(model: Any, name: HeadName, adapter: str) -> str:
+    """Rename the head `name` as that of an adapter, so that another one may come, and return what it is called now."""
+    own = f"{name}{_OF}{adapter}"
+    model.add_module(own, model._modules.pop(name))
+    return own
 
 
 def document_scores(model: Any, reading: Reading, batch: PackedBatch, head: str = "score") -> Tensor:

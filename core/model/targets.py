@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from core.errors import UsageError
-from core.model.scalar_head import HEAD_NAMES
+from core.model.scalar_head import head_of
 
 ALL_LINEAR = "all-linear"
 ATTENTION = "attention"
@@ -60,7 +60,7 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D)
-        and name not in HEAD_NAMES
+        and head_of(name) is None
         and not any(part.startswith("lora_") for part in name.split("."))
     }
 

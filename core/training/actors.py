@@ -25,10 +25,11 @@ from core.config.rewards import RewardModelRun
 from core.errors import UsageError
 from core.model.base_record import is_adapter, read_record
 from core.model.dropout import switch_off_dropout
-from core.model.injection import adapter_of, head_of
+from core.model.injection import adapter_of
 from core.model.quantized import weight_bytes
+from core.model.reward_record import is_reward
 from core.model.roles import Role, activate, add_adapter, add_saved_adapter
-from core.model.scalar_head import add_head
+from core.model.scalar_head import add_head, head_of
 from core.run.directory import Home
 from core.run.runs import find_run
 from core.training.trainable import Trainable
@@ -128,10 +129,10 @@ def _sharing_rewards(config: PPOConfig | GRPOConfig, trainable: Trainable, home:
         if not isinstance(reward, RewardModelRun) or reward.run in found:
             continue
         folder = find_run(home, reward.run).model
-        if is_adapter(folder) and read_record(folder).digest == trainable.base_digest:
+        if is_reward(folder) and is_adapter(folder) and read_record(folder).digest == trainable.base_digest:
             name = f"reward{len(found)}"
-            add_saved_adapter(trainable.model, folder, name, base_digest=trainable.base_digest)
-            found[reward.run] = Role("reward", trainable.model, trainable.reading, name)
+            score = add_saved_adapter(trainable.model, folder, name, base_digest=trainable.base_digest)
+            found[reward.run] = Role("reward", trainable.model, trainable.reading, name, score)
     return found
 
 
@@ -171,7 +172,7 @@ def _begin_with_reward(actors: Actors) -> None:
     with torch.no_grad():
         for name, parameter in ours.items():
             parameter.copy_(pairs[name])
-        model.value.weight.copy_(model.score.weight)
+        model.value.weight.copy_(getattr(model, role.score).weight)
 
 
 def _whole_value(config: PPOConfig, policy: Role, home: Home) -> Any:

@@ -56,7 +56,8 @@ class RunSource:
         for numbers in _packs(documents):
             batch = packed([documents[n] for n in numbers], [[IGNORED] * len(documents[n]) for n in numbers])
             with torch.no_grad(), autocast(self.device, self.dtype):
-                scores = document_scores(model, self.role.reading, batch.to(self.device)).tolist()
+                there = batch.to(self.device)
+                scores = document_scores(model, self.role.reading, there, self.role.score).tolist()
             for number, score in zip(numbers, scores, strict=True):
                 found[number] = score
         return found

@@ -16,6 +16,7 @@ from core.errors import UsageError
 from core.model.adapters import attach, load_adapted
 from core.model.batch import packed
 from core.model.classifier_form import padding_token
+from core.model.comparison import difference, scores_on, token_rows
 from core.model.load import load_folder
 from core.model.merge import merge_adapter
 from core.model.quantized import quantized_layers
@@ -119,6 +120,19 @@ def test_a_merged_one_is_a_whole_one(make: Callable[..., Made], home: Home, tmp_
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
     torch.testing.assert_close(padded_scores(classifier, tokenizer), made.scores, rtol=0, atol=1e-4)
     assert read_reward_record(tmp_path / "merged") == read_reward_record(made.folder)
+
+
+def test_what_a_merge_says_of_4_bits_and_rounding_is_of_the_scores(make: Callable[..., Made], tmp_path: Path) -> None:
+    made = make(section=section("qlora"), tie_embeddings=False)
+    report = merge_adapter(made.folder, made.base, tmp_path / "merged", dtype="bf16")
+    rows = token_rows(made.model)
+    exact = scores_on(load_adapted(made.base, made.folder, quantized=False, scoring=True), rows)
+    assert exact[0].shape == (48, 1)
+    in_4_bits = scores_on(load_adapted(made.base, made.folder, quantized=True, scoring=True), rows)
+    in_16_bits = scores_on(load_folder(tmp_path / "merged", scoring=True), rows)
+    for found, right in ((report.quantized, (exact, in_4_bits)), (report.stored, (in_16_bits, exact))):
+        assert found is not None
+        assert found.largest == pytest.approx(difference(*right).largest, rel=1e-3)
 
 
 def test_padding_is_a_token_that_ends_no_text(make: Callable[..., Made]) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.errors import UsageError
 from core.model.active_adapter import active_adapter
-from core.model.adapters import Part, adapter_tensors, attach, save_adapter
+from core.model.adapters import WEIGHTS, Part, adapter_tensors, attach, save_adapter
 from core.model.base_record import Quantization, weights_digest
 from core.model.batch import PackedBatch
 from core.model.frozen import store_frozen
@@ -251,15 +252,36 @@ def test_a_saved_adapter_scores_as_it_did_and_is_frozen(
     disturb(model)
     policy = Role("policy", model, reading, "default")
     before = copy.deepcopy(logits(activate(policy), torch.arange(9)[None]))
-    add_saved_adapter(model, out, "reward", base_digest=weights_digest(folder))
+    score = add_saved_adapter(model, out, "reward", base_digest=weights_digest(folder))
     assert active_adapter(model) == "default"
     assert torch.equal(logits(model, torch.arange(9)[None]), before)
     assert {adapter_of(name) for name, p in model.named_parameters() if p.requires_grad} == {"default"}
     batch = row(9, 12)
     with torch.no_grad():
-        found = document_scores(activate(Role("reward", model, reading, "reward")), reading, batch)
+        found = document_scores(activate(Role("reward", model, reading, "reward")), reading, batch, score)
         torch.testing.assert_close(found, document_scores(trained, reading, batch), rtol=0, atol=1e-6)
     assert adapter_tensors(model).keys() == adapter_tensors(attach(loaded(folder), lora(), seed=3)).keys()
+
+
+def test_each_of_two_saved_adapters_has_its_own_head(
+    saved: tuple[Path, Path, Any], row: Callable[..., PackedBatch]
+) -> None:
+    """And an adapter that comes later takes none of them for a layer."""
+    folder, out, trained = saved
+    model = attach(loaded(folder), lora(), seed=3)
+    reading, digest_of_base, batch = verify_reading(model, "auto"), weights_digest(folder), row(9, 12)
+    first = add_saved_adapter(model, out, "reward0", base_digest=digest_of_base)
+    tensors = load_file(out / WEIGHTS)
+    save_file({name: tensor * 2 if "score" in name else tensor for name, tensor in tensors.items()}, out / WEIGHTS)
+    second = add_saved_adapter(model, out, "reward1", base_digest=digest_of_base)
+    add_adapter(model, lora(targets=["all-linear"]), "value", seed=4)
+    assert not [name for name, _ in model.named_modules() if name.startswith("score") and "lora_" in name]
+    verify_reading(trained, "auto")
+    with torch.no_grad():
+        right = document_scores(trained, reading, batch)
+        for times, name, score in ((1, "reward0", first), (2, "reward1", second)):
+            found = document_scores(activate(Role("reward", model, reading, name)), reading, batch, score)
+            torch.testing.assert_close(found, right * times, rtol=0, atol=1e-6)
 
 
 def test_a_saved_adapter_of_another_base_is_refused(saved: tuple[Path, Path, Any], base: Callable[..., Path]) -> None:
