@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
@@ -95,7 +96,10 @@ def load_folder(
         )
     how = {} if quantization is None else loading(quantization, device or torch.device("cpu"))
     try:
-        with torch.random.fork_rng(devices=[]):  # a head that is not there is drawn
+        # A head that is not there is drawn, also the output head of a reward model; transformers would print a table of
+        # what a reward model lacks and has left over.
+        quiet = _without_warnings() if scoring and is_reward(folder) else nullcontext()
+        with torch.random.fork_rng(devices=[]), quiet:
             loaded, report = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=torch.float32,
@@ -124,6 +128,19 @@ def load_folder(
     if is_scorer:
         _put_score(loaded, folder)
     return loaded
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Run the block with only errors of transformers written to the log."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _check_kind(folder: Path, unexpected: Iterable[str], *, scoring: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,29 @@ def test_a_whole_one_is_a_classifier_of_transformers(
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     assert not loaded.training
     torch.testing.assert_close(scores_of(loaded), made.scores, rtol=0, atol=1e-6)
+
+
+def test_its_head_alarms_nobody_who_loads_it(make: Callable[..., Made], home: Home) -> None:
+    """transformers would print a table of tensors that it did not expect."""
+    folder, said = make(tie_embeddings=False).folder, Said()
+    logger = logging.getLogger("transformers")
+    logger.addHandler(said)
+    try:
+        load_reward_model(folder, home)
+    finally:
+        logger.removeHandler(said)
+    assert said.messages == []
+
+
+class Said(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
 
 
 @pytest.mark.parametrize(
