@@ -33,8 +33,10 @@ _CHECKPOINT = re.compile(r"step-(\d{8,})")
 _TAIL_BYTES = 64 * 1024
 
 
-def check_resumable(run: RunDirectory, before: Config, now: Config) -> None:
+def check_resumable(run: RunDirectory, before: Config, now: Config, *, stage: str = "") -> None:
     """Refuse to start a run that has nothing to do; `before` is its configuration so far, `now` the one to start with.
+
+    `stage` is its name where a pipeline is to be started, through which it is changed.
 
     A finished run whose result was removed may be started: it makes it again. A stage of a pipeline may be changed
     until a later one has begun with what it made.
@@ -48,7 +50,7 @@ def check_resumable(run: RunDirectory, before: Config, now: Config) -> None:
             if finished is not None:
                 raise UsageError(f"{run.name} is finished; there is nothing to do", hint=f"Its data: {run.data}.")
         case PretrainConfig() | SFTConfig() | RewardConfig() | DPOConfig() | PPOConfig() | GRPOConfig():
-            _check_length(run, before, now, finished)
+            _check_length(run, before, now, finished, f"{stage}." if stage else "")
         case _:
             assert_never(now)
 
@@ -76,23 +78,25 @@ def _check_stages(run: RunDirectory, before: Config, now: PipelineConfig) -> Non
                 hint=f"Start another run of the pipeline; or remove {made.path} and the runs of the stages after it, "
                 "which are made anew then.",
             )
-        check_resumable(made, old, new)
+        check_resumable(made, old, new, stage=new.name)
     if not is_left:
         runs = ", ".join(f"{name} ({stage.run})" for name, stage in known.items())
         raise UsageError(f"{run.name} is finished; there is nothing to do", hint=f"Its stages: {runs}.")
 
 
-def _check_length(run: RunDirectory, before: Config, now: TrainingConfig, finished: Finished | None) -> None:
+def _check_length(
+    run: RunDirectory, before: Config, now: TrainingConfig, finished: Finished | None, within: str
+) -> None:
     steps, newest = now.schedule.steps, _newest_checkpoint(run)
     done = finished.step if finished is not None and finished.step is not None else newest
     if finished is not None and not _is_longer(before, now, done):
         field = "schedule.steps" if now.schedule.epochs is None else "schedule.epochs"
-        hint = f"To train on: --set {field}=M, larger than before."
+        hint = f"To train on: --set {within}{field}=M, larger than before."
         raise UsageError(f"{run.name} is finished at step {done}", hint=hint)
     if steps is not None and steps < newest:
         raise UsageError(
             f"schedule.steps is {steps}, but {run.name} has a checkpoint of step {newest}",
-            hint=f"To train on: --set schedule.steps=M with M above {newest}.",
+            hint=f"To train on: --set {within}schedule.steps=M with M above {newest}.",
         )
 
 

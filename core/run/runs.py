@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.errors import UsageError
 from core.run.directory import RUN_NAME, Home, RunDirectory
-from core.run.stages import as_tree
+from core.run.stages import as_tree, read_stages
 
 
 def find_run(home: Home, text: str) -> RunDirectory:
@@ -36,6 +36,24 @@ def find_run(home: Home, text: str) -> RunDirectory:
     raise UsageError(
         f"there is no run {text!r} in {home.runs}",
         hint=f"Did you mean {', '.join(near)}?" if near else "`footplate runs` lists them.",
+    )
+
+
+def find_run_with_model(home: Home, text: str) -> RunDirectory:
+    """Return what `find_run` finds, if it has made a model.
+
+    Raises: UsageError as `find_run`; where there is no model, of a pipeline with the runs that have made some.
+    """
+    run = find_run(home, text)
+    if run.has_model:
+        return run
+    if stages := read_stages(run):
+        names = ", ".join(stage.run for stage in stages.values())
+        raise UsageError(
+            f"{run.name} is a pipeline, and its stages make the models", hint=f"Name one of them: {names}."
+        )
+    raise UsageError(
+        f"{run.name} has no model yet ({run.model})", hint="A training run writes it at its end: footplate runs"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError
-from core.run.runs import find_run
+from core.run.runs import find_run_with_model
 from tui.commands.context import Context
 from tui.commands.display import write
 from tui.commands.output import shown
@@ -38,11 +38,7 @@ def export(text: str, wish: Wish, context: Context, *, as_json: bool) -> int:
 
     Raises: UsageError where the run has no model, or --public stands without --push; what the helper answers.
     """
-    run = find_run(context.home, text)
-    if not run.has_model:
-        raise UsageError(
-            f"{run.name} has no model yet ({run.model})", hint="A training run writes it at its end: footplate runs"
-        )
+    run = find_run_with_model(context.home, text)
     if wish.public and not wish.push:
         raise UsageError("--public says how --push uploads, and there is no --push", hint="Add --push NAME.")
     place = Path(wish.to).expanduser().absolute() if wish.to else default_folder(run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import UsageError
-from core.run.runs import find_run
+from core.run.runs import find_run_with_model
 from tui.commands.context import Context
 from tui.commands.display import write
 from tui.commands.output import shown
@@ -47,11 +47,7 @@ def sample(text: str, wish: Wish, context: Context, *, as_json: bool) -> int:
     Raises: UsageError where the run has no model; what the helper answers.
     """
     wish.check()
-    run = find_run(context.home, text)
-    if not run.has_model:
-        raise UsageError(
-            f"{run.name} has no model yet ({run.model})", hint="A training run writes it at its end: footplate runs"
-        )
+    run = find_run_with_model(context.home, text)
     question = {
         "verb": "sample",
         "run": str(run.path),

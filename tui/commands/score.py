@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError
-from core.run.runs import find_run
+from core.run.runs import find_run_with_model
 from tui.commands.context import Context
 from tui.commands.display import write
 from tui.commands.output import shown
@@ -57,11 +57,7 @@ def score(text: str, file: str, context: Context, *, as_json: bool) -> int:
 
     Raises: UsageError where the run has no model, or nothing is at `file`; what the helper answers.
     """
-    run = find_run(context.home, text)
-    if not run.has_model:
-        raise UsageError(
-            f"{run.name} has no model yet ({run.model})", hint="A training run writes it at its end: footplate runs"
-        )
+    run = find_run_with_model(context.home, text)
     path = Path(file).expanduser().absolute()
     if not path.exists():
         raise UsageError(f"there is nothing at {path}", hint="Name a file or a folder of rows.")

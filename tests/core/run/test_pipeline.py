@@ -133,6 +133,8 @@ def check_finished(made: RunDirectory) -> None:
         write_overrides(made, (), allow_inexact=True)
     with pytest.raises(UsageError, match=r"stage a is finished \(p-a\), and stage b has begun"):
         write_overrides(made, ["a.schedule.steps=99"], allow_inexact=True)
+    with pytest.raises(UsageError, match=r"--set b\.schedule\.steps=M"):
+        write_overrides(made, ["b.schedule.steps=9"], allow_inexact=True)
 
 
 @pytest.mark.parametrize(

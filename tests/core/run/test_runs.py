@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from core.errors import ConfigurationError, UsageError
 from core.run.directory import RUN_NAME, Home, check_run_name
 from core.run.launch import create_run
-from core.run.runs import find_run, list_runs, next_name
+from core.run.runs import find_run, find_run_with_model, list_runs, next_name
+from core.run.stages import StageRun, write_stages
 
 BAD_NAMES = [
     "../x", "/etc/x", "a/b", ".", "..", "", "x" * 65, "x" * 300, "a\0b", "a\nb", "a\n", "\x1b[2J", "-rf", ".hidden",
@@ -86,3 +87,16 @@ def test_the_list_is_newest_first_and_holds_only_runs(home: Home, tmp_path: Path
     (home.runs / "file").touch()
     (home.runs / "link").symlink_to(home.runs / "a")
     assert [run.name for run in list_runs(home)] == ["b", "c", "a"]
+
+
+def test_a_run_without_a_model_is_refused_and_a_pipeline_names_those_of_its_stages(home: Home) -> None:
+    run = create_run(home, "path", "", "a: 1\n")
+    with pytest.raises(UsageError, match="path has no model yet"):
+        find_run_with_model(home, "pa")
+    write_stages(run, {"tune": StageRun("path-tune"), "judge": StageRun("path-judge")})
+    with pytest.raises(UsageError, match="path is a pipeline") as caught:
+        find_run_with_model(home, "pa")
+    assert caught.value.hint == "Name one of them: path-tune, path-judge."
+    run.model.mkdir()
+    (run.model / "config.json").touch()
+    assert find_run_with_model(home, "pa") == run
