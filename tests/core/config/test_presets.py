@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.config.phases import PretrainConfig, SFTConfig, run_config
+from core.config.phases import PipelineConfig, PretrainConfig, SFTConfig, run_config
+from core.config.preferences import RowData
 from core.config.presets import (
     REQUIRED,
     SHIPPED_PRESETS,
@@ -67,6 +68,15 @@ def test_a_shipped_preset_reloads_unchanged(path: Path, tmp_path: Path) -> None:
     save_preset(draft_of(config).values, copy)
     assert resolve(load_preset(copy)) == config
     assert same(load_preset(copy).values, compact(load_preset(path).values))
+
+
+def test_what_the_quickstart_holds_out_was_not_trained_on_by_an_earlier_stage() -> None:
+    config = resolve(load_preset(find_preset("quickstart-rlhf", Path("/nowhere"))))
+    assert isinstance(config, PipelineConfig)
+    rows = [(stage.name, stage.seed, stage.data) for stage in config.pipeline if isinstance(stage.data, RowData)]
+    assert [name for name, _, _ in rows] == ["tune", "judge", "align"]
+    assert len({(seed, data.held_out_fraction) for _, seed, data in rows}) == 1
+    assert len({source.model_dump_json() for _, _, data in rows for source in data.sources}) == 1
 
 
 def test_the_gpt_preset_has_its_exact_values() -> None:
