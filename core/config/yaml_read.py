@@ -8,6 +8,7 @@ The events of ruamel.yaml are read one by one without recursion, so that no nest
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,6 +34,9 @@ MAX_DEPTH = 32
 MAX_NODES = 20_000  # A list in brackets of 500,000 items takes half a minute to read, 20,000 one second.
 MAX_PROBLEMS = 100
 MAX_DIGITS = 300  # Python refuses to read integers of more than 4,300 digits, JSON readers far shorter ones.
+
+_HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+"""A character beyond U+FFFF as JSON escapes it, which is YAML too: "\\ud83d\\ude00"."""
 
 
 @dataclass
@@ -106,6 +110,10 @@ def lines_of(root: Node) -> dict[Place, int]:
     return lines
 
 
+def _joined(halves: re.Match[str]) -> str:
+    return halves[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+
+
 @dataclass
 class _Open:
     node: Node
@@ -172,6 +180,8 @@ class _Builder:
         value: Value = event.value
         if not event.style:
             value = self._resolved(event.value)
+        elif event.style == '"':
+            value = _HALVES.sub(_joined, event.value)
         if self._is_key():
             self._take_key(value, event)
             return

@@ -191,4 +191,4 @@ def _set_text(place: Place, wanted: Mapping[str, Value]) -> str:
         if isinstance(value, dict) and step not in value:
             return ""
         value = inner_value(value, step)
-    return f"{'.'.join(map(str, place))}={json.dumps(value, ensure_ascii=False)}"
+    return f"{'.'.join(map(str, place))}={json.dumps(value)}"  # escaped: YAML reads some characters otherwise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import time
@@ -109,6 +110,11 @@ def test_what_yaml_allows_and_a_preset_does_not_is_refused_at_its_line(text: str
 
 def test_several_faults_of_a_text_are_reported_at_once() -> None:
     assert [problem.line for problem in refused("a: &x 1\nb: !y 2\na: 3\n5: 4")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("text", ["\U0001f600 \U0010ffff", "\x7f\x85\u2028\ufffe", "\udc00\ud800", r"\ud83d\ude00"])
+def test_what_json_escapes_is_read_back(text: str) -> None:
+    assert read_yaml(json.dumps({"a": [text]})).values == {"a": [text]}
 
 
 def test_an_empty_text_says_so() -> None:

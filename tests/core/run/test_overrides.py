@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ def test_what_is_changed_is_what_the_worker_reads(run: RunDirectory) -> None:
     assert config.optimizer.betas == (0.8, 0.9)
     assert config.optimizer.max_grad_norm is None
     assert config.about.title == "it says yes: no"
+
+
+@pytest.mark.parametrize("title", ["smile \U0001f600", "\U0010ffff", "a\x85b\x7f", "\u2028", r"\ud83d\ude00"])
+def test_any_character_that_is_set_is_the_one_that_the_worker_reads(run: RunDirectory, title: str) -> None:
+    write_overrides(run, [f"about.title={json.dumps(title)}"], allow_inexact=False)
+    assert resolved_config(run).config.about.title == title
 
 
 def test_a_union_is_switched_and_the_later_resume_wins(run: RunDirectory) -> None:

@@ -242,12 +242,14 @@ class TestWithoutProcesses:
     def test_what_a_later_resume_took_away_is_not_passed_on(self, stages: Stages, made: RunDirectory) -> None:
         stages.begin(0)
         write_overrides(made, ["a.schedule.floor_ratio=0.3"], allow_inexact=False)
-        write_overrides(made, ["a.schedule.kind=constant", "a.data.sources.0.path=."], allow_inexact=False)
+        changed = ["a.schedule.kind=constant", "a.data.sources.0.path=.", r'a.about.title="\x85 \U0001F600"']
+        write_overrides(made, changed, allow_inexact=False)
         config = resolved_config(made).config
         assert isinstance(config, PipelineConfig)
         Stages(config, stages._session, allow_inexact=False).begin(0)
         changes = json.loads(stage(made, "a").overrides(1).read_text())["set"]
-        assert changes == {"schedule.kind": "constant", "data.sources.0.path": os.getcwd()}
+        title = "\x85 \U0001f600"
+        assert changes == {"schedule.kind": "constant", "data.sources.0.path": os.getcwd(), "about.title": title}
 
     @pytest.mark.parametrize("change", ["pipeline.0.name=z", "pipeline.1=null", "pipeline.0.phase=sft"])
     def test_a_pipeline_that_has_begun_keeps_its_stages(self, made: RunDirectory, change: str) -> None:
