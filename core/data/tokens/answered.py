@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,12 +114,13 @@ class AnsweredEncoder:
     def answer(self, row: Prompt) -> NDArray[np.int64]:
         """Return the tokens of the answer that comes with a prompt, without template and end: (tokens,).
 
-        Raises: RowError where they do not give the same text back, space around it apart.
+        Raises: RowError where they do not give the same text back, space around it and the form of accents apart: many
+        tokenizers compose those (NFC).
         """
         if row.answer is None:
             return np.zeros(0, dtype=np.int64)
         ids = self._tokenizer.encode([row.answer], control=False, continued=False)[0]
-        if (back := answer_text(self._tokenizer, ids)).strip() != row.answer.strip():
+        if normalize("NFC", back := answer_text(self._tokenizer, ids)).strip() != normalize("NFC", row.answer).strip():
             raise RowError(
                 "answer", f"expected an answer that the tokenizer can write, found {show(row.answer)}, of which its "
                 f"tokens make {show(back)}",

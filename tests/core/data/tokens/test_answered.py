@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,14 @@ def test_an_answer_comes_back_from_its_tokens(
     _, found = prompt_of(ids, marks)
     assert answer_text(tokenizer, found.tolist()).strip() == answer.strip()
     assert not {tokenizer.backend.token_to_id(name) for name in tokenizer.special_tokens} & set(found.tolist())
+
+
+def test_an_answer_whose_accents_the_tokenizer_composes_is_kept(byte_level: Callable[..., Path]) -> None:
+    place = byte_level(None)
+    values = json.loads((place / "tokenizer.json").read_text())
+    (place / "tokenizer.json").write_text(json.dumps({**values, "normalizer": {"type": "NFC"}}))
+    _, answer = prompt_of(*only(place, Prompt(ASKED, "cafe\u0301")))
+    assert answer_text(load_tokenizer(place), answer.tolist()) == "caf\u00e9"
 
 
 def test_an_answer_that_the_tokenizer_cannot_write_is_a_bad_row(folder: Folder) -> None:
