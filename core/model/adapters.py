@@ -110,7 +110,8 @@ def adapter_tensors(model: Any, part: Part = Part()) -> dict[str, Tensor]:
     from peft import get_peft_model_state_dict
 
     trained = {p.data_ptr(): name for name, p in model.named_parameters() if p.requires_grad and part.has(name)}
-    named = get_peft_model_state_dict(model, adapter_name=part.name, save_embedding_layers=False)
+    state = _with_all_rows(model, part.name)
+    named = get_peft_model_state_dict(model, state, adapter_name=part.name, save_embedding_layers=False)
     named |= {name: tensor.data for name, tensor in model.named_parameters() if adapter_of(name) is None}
     found: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in named.items():
@@ -122,6 +123,20 @@ def adapter_tensors(model: Any, part: Part = Part()) -> dict[str, Tensor]:
             hint="Nothing was written. Please report this with the preset.",
         )
     return dict(found.values())
+
+
+def _with_all_rows(model: Any, adapter: str) -> dict[str, Tensor]:
+    """Return the model's tensors, with empty ones for rows of embeddings that other adapters have and this one has not.
+
+    peft asks every adapter for rows where one has some.
+    """
+    from peft.utils.other import TrainableTokensWrapper
+
+    tensors: dict[str, Tensor] = model.state_dict()
+    for name, module in model.named_modules():
+        if isinstance(module, TrainableTokensWrapper):
+            tensors.setdefault(f"{name}.token_adapter.trainable_tokens_delta.{adapter}", torch.empty(0))
+    return tensors
 
 
 def save_adapter(

@@ -92,6 +92,9 @@ def inject(model: Any, config: Any, *, with_embeddings: bool = False, name: str 
         for module in model.modules():
             if hasattr(module, "lora_A") and hasattr(module, "lora_B"):
                 module.cast_input_dtype_enabled = False
+    for each, parameter in model.named_parameters():
+        if adapter_of(each) == name:  # peft leaves rows of embeddings frozen where another adapter has some
+            parameter.requires_grad_(True)
     matrices = embedding_matrices(model) if with_embeddings else []
     for matrix in matrices:  # in place, so that tied ones stay one; peft's copy of them would part GPT-2's
         matrix.requires_grad_(True)

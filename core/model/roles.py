@@ -104,6 +104,8 @@ def _inject(model: Any, config: Any, name: str) -> None:
     activate_adapter(model, next(iter(model.peft_config)))  # peft switches a new one on, and no layer that is off
     flags = [(module, module.training) for module in model.modules()]
     inject(model, config, name=name)
+    activate_adapter(model, NONE)  # peft leaves the embeddings with the rows of the adapter before
+    activate_adapter(model, name)
     model.train(model.training)  # new modules are in training mode
     for module, flag in flags:
         module.training = flag

@@ -167,7 +167,7 @@ def _begin_with_reward(actors: Actors) -> None:
     ours = {name: p for name, p in model.named_parameters() if adapter_of(name) == "value"}
     pairs = {name.replace(f".{role.adapter}.", ".value."): p for name, p in theirs.items()}
     if {name: p.shape for name, p in ours.items()} != {name: p.shape for name, p in pairs.items()}:
-        found = "the reward model's adapter has another rank or other targets"
+        found = "the reward model's adapter has another rank, other targets or rows of new tokens"
         raise UsageError(f"ppo.value_begins_with: {found}", hint=hint)
     with torch.no_grad():
         for name, parameter in ours.items():

@@ -42,6 +42,7 @@ from tests.core.model.rewards_by_code import (
 )
 
 Build = Callable[..., Any]
+slow = pytest.mark.slow(reason="the same as by default with an output head of its own")
 
 
 @pytest.fixture
@@ -92,9 +93,16 @@ class Said(logging.Handler):
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields"), [("lora", {}), ("lora", {"embeddings": "whole"}), ("lora", {"dora": True}), ("qlora", {})]
+    ("kind", "fields", "tied"),
+    [
+        ("lora", {}, False),
+        ("lora", {"embeddings": "whole"}, True),
+        pytest.param("lora", {"embeddings": "whole"}, False, marks=slow),
+        ("lora", {"dora": True}, True),
+        ("qlora", {}, True),
+        pytest.param("qlora", {}, False, marks=slow),
+    ],
 )
-@pytest.mark.parametrize("tied", [True, False])
 def test_a_low_rank_one_is_loaded_by_peft_on_its_base(
     kind: str, fields: dict[str, Any], tied: bool, make: Callable[..., Made], home: Home
 ) -> None:

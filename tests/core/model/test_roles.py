@@ -17,7 +17,7 @@ from core.errors import UsageError
 from core.model.active_adapter import active_adapter
 from core.model.adapters import WEIGHTS, Part, adapter_tensors, attach, save_adapter
 from core.model.base_record import Quantization, weights_digest
-from core.model.batch import PackedBatch
+from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.frozen import store_frozen
 from core.model.injection import adapter_of
 from core.model.log_probs import target_log_probs
@@ -261,6 +261,30 @@ def test_a_saved_adapter_scores_as_it_did_and_is_frozen(
         found = document_scores(activate(Role("reward", model, reading, "reward")), reading, batch, score)
         torch.testing.assert_close(found, document_scores(trained, reading, batch), rtol=0, atol=1e-6)
     assert adapter_tensors(model).keys() == adapter_tensors(attach(loaded(folder), lora(), seed=3)).keys()
+
+
+@pytest.mark.parametrize("embeddings", ["new_tokens", "frozen"])
+def test_a_saved_adapter_brings_its_rows_of_new_tokens(
+    base: Callable[..., Path], empty_tokenizer: Path, tmp_path: Path, embeddings: str
+) -> None:
+    """Beside those of the policy, or where that has none; what is saved of the policy stays the same."""
+    folder, out, batch = base(), tmp_path / "reward", packed([[ADDED[0], 5, ADDED[1]]], [[IGNORED] * 3])
+    trained = attach(loaded(folder, added=3), lora(rank=2), seed=8, added_token_ids=ADDED)
+    add_head(trained, "score", seed=9)
+    disturb(trained)
+    save_adapter(trained, out, record=record_of(folder), tokenizer=empty_tokenizer, part=Part(heads=("score",)))
+    model = attach(loaded(folder, added=3), lora(embeddings=embeddings), seed=3, added_token_ids=ADDED)
+    reading = verify_reading(model, "auto")
+    disturb(model)
+    before, right = adapter_tensors(model), logits(model, batch.input_ids)
+    score = add_saved_adapter(model, out, "reward", base_digest=weights_digest(folder))
+    assert torch.equal(logits(model, batch.input_ids), right)
+    assert adapter_tensors(model).keys() == before.keys()
+    verify_reading(trained, "auto")
+    with torch.no_grad():
+        found = document_scores(activate(Role("reward", model, reading, "reward")), reading, batch, score)
+        torch.testing.assert_close(found, document_scores(trained, reading, batch), rtol=0, atol=1e-6)
+    assert torch.equal(logits(activate(Role("policy", model, reading, "default")), batch.input_ids), right)
 
 
 def test_each_of_two_saved_adapters_has_its_own_head(
