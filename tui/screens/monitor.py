@@ -99,10 +99,9 @@ class MonitorScreen(Screen[None]):
 
     def on_screen_suspend(self) -> None:
         """Do not look at what nobody sees; behind a question it still shows."""
-        if isinstance(self.app.screen, ModalScreen):
-            return
-        self.console_app.look_at_machine(on=False)
-        self.console_app.look_at_run(None)
+        if not isinstance(self.app.screen, ModalScreen):
+            self.console_app.look_at_machine(on=False)
+            self.console_app.look_at_run(None)
 
     def on_resize(self) -> None:
         """Ask for curves of the new width once it has settled."""
