@@ -21,6 +21,7 @@ from core.training import sample as sampling
 from core.training.batches import Row
 from core.training.evaluate import evaluate
 from core.training.held_out import HeldOut
+from core.training.objectives import Terms
 from core.training.setup import owed_at
 
 
@@ -35,8 +36,8 @@ class Stand:
         return function(self.model, *arguments, **keywords)
 
 
-def nats(model: torch.nn.Module, batch: PackedBatch) -> tuple[torch.Tensor, ...]:
-    return (batch.input_ids[batch.targets != IGNORED].sum(),)
+def nats(model: torch.nn.Module, batch: PackedBatch) -> Terms:
+    return Terms((batch.input_ids[batch.targets != IGNORED].sum(),))
 
 
 def row(counted: list[int], *, ignored: int) -> Row:
