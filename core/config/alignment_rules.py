@@ -104,9 +104,14 @@ def _dpo(draft: Partial) -> Iterator[Problem]:
 
 
 def _divergence(draft: Partial) -> Iterator[Problem]:
-    if draft.at("phase") != "ppo" or not draft.has("ppo.kl_target"):
+    if draft.at("phase") != "ppo":
         return
-    if draft.at("ppo.kl") == "loss":
+    if not draft.has("ppo.kl_target"):
+        horizon, default = draft.whole("ppo.kl_horizon"), 10_000
+        if horizon is not None and horizon != default:
+            message = f"counts only with ppo.kl_target; leave it at {default:,}"
+            yield Problem("ppo.kl_horizon", message, found=f"{horizon:,}")
+    elif draft.at("ppo.kl") == "loss":
         message = "counts only with ppo.kl reward; leave it empty"
         yield Problem("ppo.kl_target", message, found=shown(draft.at("ppo.kl_target")))
     elif draft.number("ppo.kl_coefficient", 0.05) == 0:

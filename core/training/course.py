@@ -16,7 +16,7 @@ from core.run.events import CheckpointSaved, Evaluated, Notice, Paused, Sampled,
 from core.run.session import Outcome, Session
 from core.training.checkpoint import Saved, Snapshot, prune, save
 from core.training.engine import Engine, StepResult
-from core.training.resume import HasCursor, Position, capture
+from core.training.resume import HasCursor, Position, capture, generators_kept
 
 DISK_POLL_SECONDS = 5.0
 SMALLEST_SCALE = 1.0
@@ -112,13 +112,14 @@ def attend(course: Course, due: set[str]) -> None:
 
 
 def _examine(course: Course, names: set[str]) -> None:
+    """Evaluate and sample; global random generators, which a reward may use, are afterwards as before."""
     if "evaluate" in names and course.evaluate is not None:
-        with course.session.section("evaluating"):
+        with course.session.section("evaluating"), generators_kept(course.engine.device):
             evaluated = course.evaluate()
         if evaluated is not None:
             course.session.emit(evaluated)
     if "sample" in names and course.session.leaving() is None:
-        with course.session.section("sampling"):
+        with course.session.section("sampling"), generators_kept(course.engine.device):
             for sampled in course.sample():
                 course.session.emit(sampled)
 

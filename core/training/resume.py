@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -222,6 +223,18 @@ def _restore_generators(snapshot: Snapshot, device: torch.device) -> None:
     if "numpy" in snapshot.state:
         kind, keys, place, has_gauss, gauss = snapshot.state["numpy"]
         np.random.set_state((kind, np.asarray(keys, np.uint32), place, has_gauss, float.fromhex(gauss)))
+
+
+@contextmanager
+def generators_kept(device: torch.device) -> Iterator[None]:
+    """Put the global random generators back behind the block, however much it draws."""
+    python, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy_state)
 
 
 def _leaves(values: Mapping[str, Any]) -> dict[str, Any]:

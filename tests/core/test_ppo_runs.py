@@ -32,12 +32,15 @@ from tests.training_runs import (
 )
 
 REWARD = """
+import random
+
 def the(prompts, responses, answers):
     # 1 for a text that is nothing but " the".
     return [4 * text.count(" the") / len(text) if text else 0.0 for text in responses]
 
 def letters(prompts, responses, answers):
-    return [text.count("e") / 4 for text in responses]
+    # Uncertain by a global generator, which evaluations and samples ask too.
+    return [text.count("e") / 4 + random.random() / 1000 for text in responses]
 
 def fewer(prompts, responses, answers):
     return [-value for value in letters(prompts, responses, answers)]
@@ -332,7 +335,8 @@ TOY: dict[str, Any] = {
 @pytest.mark.slow(reason="runs of 60 rollouts")
 def test_a_toy_task_is_learned_and_a_great_coefficient_holds_the_policy(home: Home) -> None:
     """The optimum is 1: a response of nothing but " the"."""
-    ppo = {"epochs": 2, "kl_target": None, "kl_coefficient": 0.001, "normalise_rewards": False, "reward_clip": None}
+    ppo: dict[str, Any] = {"epochs": 2, "kl_target": None, "kl_horizon": 10_000, "kl_coefficient": 0.001}
+    ppo |= {"normalise_rewards": False, "reward_clip": None}
     learned = trained(home, "learned", function="the", ppo=ppo, **TOY)
     held_out = [event.values["eval/reward"] for event in of(learned, Evaluated)]
     assert held_out[0] < 0.5
@@ -348,7 +352,7 @@ def test_a_toy_task_is_learned_and_a_great_coefficient_holds_the_policy(home: Ho
 
 @pytest.mark.slow(reason="runs of 60 rollouts")
 def test_a_reversed_reward_goes_the_other_way(home: Home) -> None:
-    ppo = {"epochs": 2, "kl_target": None, "kl_coefficient": 0.001}
+    ppo = {"epochs": 2, "kl_target": None, "kl_horizon": 10_000, "kl_coefficient": 0.001}
     more = column(trained(home, "more", ppo=ppo, **TOY), "score")
     fewer = column(trained(home, "fewer", function="fewer", ppo=ppo, **TOY), "score")
     assert fewer[0] == -more[0]  # the same responses

@@ -75,6 +75,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "no reference to compute": (alignment("dpo", dpo={"reference": "each_step", "loss": "orpo"}, adapter=dict(LORA)),
                                 "dpo.reference", "no reference"),
     "target of a loss": (alignment("ppo", ppo={"kl": "loss", "kl_target": 6.0}), "ppo.kl_target", "ppo.kl reward"),
+    "horizon of no target": (alignment("ppo", ppo={"kl_horizon": 64}), "ppo.kl_horizon", "only with ppo.kl_target"),
     "factors of 0": (alignment("ppo", ppo={"kl_coefficient": 0, "kl_target": 6.0}), "ppo.kl_coefficient", "above 0"),
     "value of several rewards": (alignment("ppo", ppo={"value_begins_with": "reward"}), "ppo.value_begins_with",
                                  "one reward"),
