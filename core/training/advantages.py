@@ -91,13 +91,13 @@ def group_advantages(rewards: Tensor, group: int, *, scale: Literal["group", "no
     Shao et al. 2024, arXiv:2402.03300, section 4.1.2. `none` leaves the division out: Liu et al. 2025,
     arXiv:2503.20783, section 3.2. A reward that is NaN counts in no mean, and its response's advantage is 0.
     """
-    table = rewards.view(-1, group)
+    table = rewards.view(-1, group).double()  # in float32 the squares of large rewards would be infinite
     centred = table - table.nanmean(dim=1, keepdim=True)
     if scale == "group":
         others = (table.isfinite().sum(dim=1, keepdim=True) - 1).clamp(min=1)
         deviation = (centred.square().nansum(dim=1, keepdim=True) / others).sqrt()
         centred = centred / (deviation + eps)
-    return centred.nan_to_num(nan=0.0).view(-1)
+    return centred.nan_to_num(nan=0.0).view(-1).float()
 
 
 @torch.no_grad()
@@ -116,10 +116,11 @@ def flat_groups(rewards: Tensor, group: int) -> Tensor:
 def adapted_coefficient(coefficient: float, divergence: float, *, target: float, responses: int, horizon: int) -> float:
     """Return the KL coefficient after a rollout in which the KL divergence of a response was `divergence` nats.
 
-    Ziegler et al. 2019, arXiv:1909.08593, section 2.2: beta * (1 + clip(KL / target - 1, -0.2, 0.2) * n / horizon).
+    Ziegler et al. 2019, arXiv:1909.08593, section 2.2: beta * (1 + clip(KL / target - 1, -0.2, 0.2) * n / horizon),
+    where a rollout longer than the horizon counts as one horizon: else the coefficient could fall below 0.
     """
     error = min(max(divergence / target - 1.0, -0.2), 0.2)
-    return coefficient * (1.0 + error * responses / horizon)
+    return coefficient * (1.0 + error * min(responses / horizon, 1.0))
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def group_lessons(rolled: RolledOut, grpo: GroupRelative) -> Lessons:
     A response without a reward teaches nothing, nor does a group whose rewards are all equal where `drop_flat_groups`
     says so. Where nothing is left, `taught` is empty: there is no update.
     """
-    rewards = torch.tensor(rewards_with_ends(rolled, grpo.no_end_reward))
+    rewards = torch.tensor(rolled.rewards)
     advantages = group_advantages(rewards, grpo.group, scale=grpo.scale)
     flat = flat_groups(rewards, grpo.group)
     is_taught = rewards.isfinite()
@@ -90,11 +90,3 @@ def group_lessons(rolled: RolledOut, grpo: GroupRelative) -> Lessons:
         taught=is_taught.nonzero()[:, 0].tolist(),
         metrics=metrics,
     )
-
-
-def rewards_with_ends(rolled: RolledOut, no_end_reward: float | None) -> list[float]:
-    """Return the rewards of a rollout; a response that was cut has `no_end_reward` where that is given."""
-    if no_end_reward is None:
-        return list(rolled.rewards)
-    pairs = zip(rolled.answered, rolled.rewards, strict=True)
-    return [reward if one.response.ended else no_end_reward for one, reward in pairs]

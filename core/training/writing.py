@@ -31,6 +31,8 @@ from core.training.rollout import Prompt, RolledOut, epoch_order, packed_respons
 P = TypeVar("P")
 R = TypeVar("R")
 
+_LARGEST_REWARD = torch.finfo(torch.float32).max
+
 _DRAWING = 1
 """Keeps the generators of responses apart from those of the order of minibatches (rollout.py)."""
 
@@ -117,7 +119,7 @@ def write(
 
 
 def judge(writing: Writing, answered: Sequence[Answered]) -> list[float]:
-    """Return the reward of each response: what all sources give, added by weight; NaN where one is not finite.
+    """Return the reward of each response: what all sources give, added by weight; NaN where no float32 holds that.
 
     One that was cut has `no_end_reward` instead, where the method names one.
     Raises: DataError where a source gives another number of them; what a source raises.
@@ -133,7 +135,7 @@ def judge(writing: Writing, answered: Sequence[Answered]) -> list[float]:
     no_end = (config.ppo if isinstance(config, PPOConfig) else config.grpo).no_end_reward
     if no_end is not None:
         totals = [total if one.response.ended else no_end for total, one in zip(totals, answered, strict=True)]
-    return [total if math.isfinite(total) else math.nan for total in totals]
+    return [total if abs(total) <= _LARGEST_REWARD else math.nan for total in totals]
 
 
 def _ask(_: Any, question: Callable[[P], R], about: P) -> R:

@@ -120,6 +120,18 @@ def test_the_coefficient_follows_the_divergence(divergence: float, expected: flo
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(("divergence", "expected"), [(0.0, 0.16), (60.0, 0.24)])
+def test_a_coefficient_stays_positive_in_rollouts_longer_than_its_horizon(divergence: float, expected: float) -> None:
+    found = adapted_coefficient(0.2, divergence, target=6.0, responses=64, horizon=1)
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_large_rewards_have_advantages() -> None:
+    """Their squares are no number in float32."""
+    found = group_advantages(torch.tensor([1e30, -1e30]), 2, scale="group")
+    assert near(found, [2**-0.5, -(2**-0.5)])
+
+
 @given(st.lists(st.lists(st.floats(-100, 100), max_size=9), max_size=6))
 def test_running_moments_are_those_of_all_numbers(parts: list[list[float]]) -> None:
     running = RunningMoments()

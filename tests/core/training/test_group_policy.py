@@ -130,8 +130,8 @@ def test_before_the_first_update_the_ratio_is_one_and_the_loss_is_minus_the_mean
     assert float(terms.metrics["train/ratio_kl"][0]) == pytest.approx(0.0, abs=1e-6)
 
 
-def rolled_out(rewards: Sequence[float], lengths: Sequence[int], ended: Sequence[bool]) -> RolledOut:
-    responses = [Response((1,), (5,) * length, end) for length, end in zip(lengths, ended, strict=True)]
+def rolled_out(rewards: Sequence[float], lengths: Sequence[int]) -> RolledOut:
+    responses = [Response((1,), (5,) * length, ended=True) for length in lengths]
     answered = tuple(Answered((1,), response, "", "", None) for response in responses)
     prompts = tuple(Prompt(number, (1,), ()) for number in range(len(responses)))
     zeros = torch.zeros(sum(lengths))
@@ -140,7 +140,7 @@ def rolled_out(rewards: Sequence[float], lengths: Sequence[int], ended: Sequence
 
 def test_tokens_have_the_advantage_of_their_response_and_flat_groups_are_left_out() -> None:
     nan = float("nan")
-    rolled = rolled_out([1.0, 0.0, 0.3, 0.3, nan, 2.0, 4.0, nan], [2, 1, 1, 3, 1, 1, 1, 1], [True] * 8)
+    rolled = rolled_out([1.0, 0.0, 0.3, 0.3, nan, 2.0, 4.0, nan], [2, 1, 1, 3, 1, 1, 1, 1])
     found = group_lessons(rolled, GroupRelative(group=2, scale="none"))
     assert found.taught == [0, 1]  # of the last two groups one reward is left, which is equal to itself
     assert found.advantages.tolist() == [0.5, 0.5, -0.5, *[0.0] * 8]
@@ -152,18 +152,10 @@ def test_tokens_have_the_advantage_of_their_response_and_flat_groups_are_left_ou
 
 
 def test_only_flat_groups_teach_nothing_and_divide_by_nothing() -> None:
-    found = group_lessons(rolled_out([1.0] * 4, [1, 2, 3, 4], [True] * 4), GroupRelative(group=2))
+    found = group_lessons(rolled_out([1.0] * 4, [1, 2, 3, 4]), GroupRelative(group=2))
     assert found.taught == []
     assert found.advantages.tolist() == [0.0] * 10
     assert found.metrics == {"train/flat_groups": 1.0}
-
-
-def test_a_response_that_was_cut_has_its_own_reward_or_the_one_that_is_given() -> None:
-    rolled = rolled_out([1.0, 0.0], [1, 1], [True, False])
-    settings = GroupRelative(group=2, scale="none")
-    assert group_lessons(rolled, settings).advantages.tolist() == [0.5, -0.5]
-    found = group_lessons(rolled, settings.model_copy(update={"no_end_reward": -3.0}))
-    assert found.advantages.tolist() == [2.0, -2.0]
 
 
 # TRL's names of the same: sequence is grpo, token is dapo (over the whole step) and bnpo (in one batch).

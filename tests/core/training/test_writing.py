@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.config.alignment import GroupRelative
+from core.config.phases import GRPOConfig
 from core.errors import DataError
 from core.model.batch import IGNORED
 from core.training.batches import Batches, Cursor, Deal
@@ -143,10 +145,18 @@ def test_rewards_are_added_by_weight_and_a_cut_response_may_have_its_own() -> No
             assert math.isnan(reward)
         else:
             assert reward == 2 * len(tokens) - 1
+    grouped = GRPOConfig.model_construct(rewards=config.rewards, grpo=GroupRelative(no_end_reward=-3.0))
+    cut = [not one.response.ended for one in answered]
+    assert [reward == -3.0 for reward in judge(replace(writing, config=grouped), answered)] == cut
     short: Any = lambda answered: [0.0]  # noqa: E731
     short.name = "short"
     with pytest.raises(DataError, match="reward short: expected 12 numbers, found 1"):
         judge(replace(writing, sources=[short, short]), answered)
+
+
+def test_a_reward_that_no_float32_holds_is_none() -> None:
+    writing = writing_of(ppo_config(), of=lambda tokens: 1e39)
+    assert all(map(math.isnan, rolled_out(writing).rewards))
 
 
 def test_writing_leaves_no_gradient_and_no_flag_behind() -> None:
