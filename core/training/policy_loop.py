@@ -52,7 +52,9 @@ SERIES = (
     Series(name="train/training_tokens_per_second", title="updating", unit="tok/s", panel="tokens per second"),
     Series(name="eval/reward", title="held-out reward", panel="reward", lower_is_better=False),
     Series(name="eval/response_length", title="held-out length", unit="tokens", panel="response length"),
-    Series(name="eval/ended", title="held-out: ended by themselves", panel="ended by themselves"),
+    Series(
+        name="eval/ended", title="held-out: ended by themselves", panel="ended by themselves", lower_is_better=False
+    ),
 )
 
 

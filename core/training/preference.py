@@ -34,8 +34,8 @@ SHARED_SERIES = (
     *(series for series in SERIES if series.name != "eval/perplexity"),
     Series(name="train/accuracy", title="accuracy", panel="accuracy"),
     Series(name="train/margin", title="margin", panel="margin"),
-    Series(name="eval/accuracy", title="held-out accuracy", panel="accuracy"),
-    Series(name="eval/margin", title="held-out margin", panel="margin"),
+    Series(name="eval/accuracy", title="held-out accuracy", panel="accuracy", lower_is_better=False),
+    Series(name="eval/margin", title="held-out margin", panel="margin", lower_is_better=False),
 )
 """Of every phase that tells better answers from worse ones. A margin has no unit: it is a difference of rewards."""
 
