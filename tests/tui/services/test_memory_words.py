@@ -38,6 +38,20 @@ def test_sizes_are_counted_where_all_models_are_there(home: Home) -> None:
     assert "reference shares the base" in words
 
 
+def test_an_addition_counts_where_it_shares_the_base_and_else_its_base_is_not_known(home: Home) -> None:
+    weights(home.runs / "base" / "model", (1_000_000,))
+    added = weights(home.runs / "reward-smollm2" / "model", (5_000,))
+    (added / "adapter_config.json").write_text("{}", encoding="utf-8")
+    (added / "base.json").write_text(json.dumps({"model": {"kind": "run", "run": "base"}}), encoding="utf-8")
+    chosen = "model={kind: run, run: base}"
+    (words,) = launch_memory(config_of("ppo-smollm2", chosen), home)
+    assert "policy 4.0 MB, reference shares the base, value shares the base, reward 0.0 MB" in words
+    unknown = ["adapter.kind=full"], ["model={kind: run, run: reward-smollm2}"]
+    for changes in unknown:
+        (words,) = launch_memory(config_of("ppo-smollm2", chosen, *changes), home)
+        assert "the run says how much" in words
+
+
 def test_models_that_are_not_there_yet_are_named(home: Home) -> None:
     (words,) = launch_memory(config_of("ppo-smollm2"), home)
     assert "policy, reference, value, reward, which share one base; the run says how much" in words
