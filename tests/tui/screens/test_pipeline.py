@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from core.run.directory import Home, RunDirectory
 from core.run.lock import RunLock
 from tests.tui.alignment_runs import pipeline_run, ppo_run
 from tests.tui.driving import console, screen_text, until
 from tui.console import FootplateApp
+
+
+@pytest.fixture(autouse=True)
+def no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits a second for how a run ended whose heartbeat was made by code just now."""
+    monkeypatch.setattr("core.run.status._JUST_LOST_SECONDS", 0.0)
 
 
 def shows(app: FootplateApp, *words: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.run.directory import Home, RunDirectory
 from tests.tui.alignment_runs import pipeline_run
 from tests.tui.runs_made_by_code import failed_run
@@ -11,6 +13,12 @@ from tui.services.runs_text import WIDE, cells
 from tui.services.stages_text import change_list, stage_list
 from tui.services.stages_watch import StagesWatch
 from tui.services.styled import Line
+
+
+@pytest.fixture(autouse=True)
+def no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits a second for how a run ended whose heartbeat was made by code just now."""
+    monkeypatch.setattr("core.run.status._JUST_LOST_SECONDS", 0.0)
 
 
 def rows_of(home: Home) -> list[RunRow]:
