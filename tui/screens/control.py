@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from core.run.directory import RunDirectory
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option
-from tui.screens.monitor_charts import panel_options
 from tui.services.run_list import is_live
 from tui.services.run_tree import TreeRow
 from tui.services.run_view import RunView
@@ -73,6 +72,8 @@ def show_report(app: FootplateApp, watched: Watched) -> None:
 
 async def choose_panel(app: FootplateApp, view: RunView, picked: int) -> str | None:
     """Let the user choose one of a run's charts; None where there is none, or none is chosen."""
+    from tui.screens.monitor_charts import panel_options  # numpy and plotext, which the list of runs opens without
+
     options = panel_options(view.panels())
     return await app.push_screen_wait(MenuDialog(safe("Charts"), options, cursor=picked)) if options else None
 

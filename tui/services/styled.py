@@ -14,7 +14,7 @@ Tone = Literal[
 ]  # fmt: skip
 TONES: tuple[Tone, ...] = get_args(Tone)
 Span = tuple[SafeText, Tone]
-_INDENT = SafeText("  ")
+_INDENT = safe("  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,10 @@ def wrapped_lines(lines: Sequence[Line], width: int) -> list[Line]:
 
 def _broken_pair(name: Span, value: Span, width: int) -> list[Line]:
     """Return a name and the value behind it in as many lines as it takes; a name that fills the line stands alone."""
-    text, tone = SafeText(value[0].text.strip()), value[1]
+    text, tone = safe(value[0].text.strip()), value[1]
     first, rest = width - cell_count(name[0].text), max(1, width - len(_INDENT))
     if first < len(_INDENT):
         return [line(name), *[line(_INDENT, *one.left) for one in wrapped(text, rest, tone)]]
     head = wrapped(text, first, tone)[0]
-    left = SafeText(text.text.removeprefix(head.left[0][0].text).lstrip())
+    left = safe(text.text.removeprefix(head.left[0][0].text).lstrip())
     return [line(name, *head.left), *[line(_INDENT, *one.left) for one in wrapped(left, rest, tone)]]

@@ -17,7 +17,7 @@ from core.config.optimization import AdamW
 from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.verification import verify_reading
 from core.training.engine import Engine
-from core.training.objectives import NextToken
+from core.training.objectives import NextToken, Terms
 from core.training.optimizers import decay_groups
 
 CPU = torch.device("cpu")
@@ -42,10 +42,10 @@ class PlainNextToken:
     def count(self, batch: PackedBatch) -> tuple[int, ...]:
         return (batch.target_tokens,)
 
-    def __call__(self, model: PreTrainedModel, batch: PackedBatch) -> tuple[Tensor, ...]:
+    def __call__(self, model: PreTrainedModel, batch: PackedBatch) -> Terms:
         logits = model(input_ids=batch.input_ids).logits[0].float()
         loss = F.cross_entropy(logits, batch.targets[0], ignore_index=IGNORED, reduction="sum")
-        return (self.poison(loss),)
+        return Terms((self.poison(loss),))
 
 
 def documents(lengths: Sequence[int], *, seed: int = 1) -> list[PackedBatch]:
@@ -80,10 +80,10 @@ def test_loss_is_the_mean_over_all_tokens_of_the_step() -> None:
         def count(self, batch: PackedBatch) -> tuple[int, ...]:
             return (batch.target_tokens,)
 
-        def __call__(self, model: PreTrainedModel, batch: PackedBatch) -> tuple[Tensor, ...]:
+        def __call__(self, model: PreTrainedModel, batch: PackedBatch) -> Terms:
             value = 3.0 if batch.target_tokens == 3 else 5.0
             anchor = sum(p.sum() * 0 for p in model.parameters())
-            return (anchor + value,)
+            return Terms((anchor + value,))
 
     result = engine_of(tiny_model()).step(documents([3, 1]), Given(), learning_rate=0.1)
     assert result.loss == pytest.approx(2.0, abs=1e-7)

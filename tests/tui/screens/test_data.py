@@ -360,7 +360,7 @@ async def test_f5_tells_what_will_run_and_starts_it(home: Home, folder: Path, mo
 
 async def test_a_preset_of_prepare_can_be_begun_with_and_saved(home: Home, folder: Path) -> None:
     app = with_helper(home, folder)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(80, 48)) as pilot:
         await pilot.press("2", "f3")
         await until(lambda: "prepare-instructions" in screen_text(app))
         entries = [entry.name for entry in list_presets(home.presets) if entry.phase == "prepare"]

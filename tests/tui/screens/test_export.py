@@ -163,7 +163,7 @@ async def test_the_monitor_exports_by_its_key_and_from_its_menu(home: Home, fold
         await until(lambda: isinstance(app.screen, MonitorScreen) and "finished" in screen_text(app))
         await pilot.press("e")
         await until(lambda: isinstance(app.screen, ExportScreen))
-        await pilot.press("escape", "question_mark")
+        await pilot.press("escape", "question_mark", "pagedown")
         await until(lambda: "The model of a finished run in a folder of its own" in screen_text(app))
         await pilot.press("escape")
         await until(lambda: app.watched is not None and app.watched.state is not None)
