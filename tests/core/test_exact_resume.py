@@ -113,12 +113,6 @@ def kill_at_random_moments(home: Home, name: str, *, kills: int, seed: int) -> t
     return run, met
 
 
-def test_kill_at_random_moments_is_exact(shared_home: Home, uninterrupted: Trace) -> None:
-    run, met = kill_at_random_moments(shared_home, "random-few", kills=3, seed=11)
-    assert met >= 1, "no kill met the worker: nothing was tested"
-    assert trace(run) == uninterrupted
-
-
 @pytest.mark.slow(reason="fifty kills take minutes")
 def test_kill_at_fifty_random_moments_is_exact(shared_home: Home, uninterrupted: Trace) -> None:
     met, number = 0, 0
@@ -172,6 +166,7 @@ def test_a_signal_saves_and_exits_75_and_the_resume_is_exact(
     assert trace(run) == uninterrupted
 
 
+@pytest.mark.slow(reason="a whole run more")
 def test_a_signal_after_the_end_does_not_change_the_exit_code(shared_home: Home, uninterrupted: Trace) -> None:
     """Python and torch take a while to leave: what comes then must not turn a finished run into a killed one."""
     run = new_run(shared_home, preset_of(shared_home), "late-signal")
@@ -185,6 +180,7 @@ def test_a_signal_after_the_end_does_not_change_the_exit_code(shared_home: Home,
     assert trace(run) == uninterrupted
 
 
+@pytest.mark.slow(reason="a whole run more; what a killed supervisor leaves is tested with stand-ins by default")
 def test_kill_of_the_supervisor_ends_all_and_the_resume_is_exact(shared_home: Home, uninterrupted: Trace) -> None:
     run = new_run(shared_home, preset_of(shared_home), "supervisor")
     attempt = start(run)

@@ -164,6 +164,7 @@ def test_what_the_terminal_shows_is_the_monitor(home: Home, opened: list[PtyCons
     assert any("\u2800" < character <= "\u28ff" for character in text)
 
 
+@pytest.mark.slow(reason="half a minute of sizes and keys on a busy machine")
 def test_a_storm_of_sizes_and_input_is_survived(home: Home, opened: list[PtyConsole]) -> None:
     finished_run(home)
     one = open_console(home, attach="quickstart")

@@ -180,6 +180,7 @@ def test_a_later_attempt_begins_with_the_same_run_whatever_became_of_the_preset(
     assert chosen_run(parent, "tiny") is None
 
 
+@pytest.mark.slow(reason="starts four processes")
 def test_two_that_need_it_at_once_train_it_once(presets: Home) -> None:
     parents = [made(presets, "needs") for _ in range(3)]
     with ThreadPoolExecutor() as pool:
@@ -189,6 +190,7 @@ def test_two_that_need_it_at_once_train_it_once(presets: Home) -> None:
     assert len(RunDirectory(presets.runs / "tiny").attempts()) == 1
 
 
+@pytest.mark.slow(reason="starts four processes")
 def test_a_kill_of_the_waiting_run_ends_only_that(presets: Home) -> None:
     """Supervisor and worker of the parent are gone; guard and marker take nothing of the child with them."""
     parent, child = made(presets, "needs"), RunDirectory(presets.runs / "tiny")

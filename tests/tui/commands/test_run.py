@@ -139,6 +139,7 @@ def test_ctrl_c_twice_stops_the_run_and_waits(commands: Any, until: Until) -> No
     assert read_status(_run_of(commands)).word == "stopped"
 
 
+@pytest.mark.slow(reason="waits for more than three seconds")
 def test_a_second_ctrl_c_after_three_seconds_does_not_stop_the_run(commands: Any, until: Until) -> None:
     process = commands.start("run", "tiny", *LONG)
     until(lambda: _is_training(_run_of(commands)))
