@@ -36,6 +36,7 @@ from core.config.schema import schema_text
 from core.config.yaml_text import Value
 from tui.commands.context import Context
 from tui.commands.output import shown, table
+from tui.services.memory_words import launch_memory
 
 
 def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: bool) -> int:
@@ -64,6 +65,8 @@ def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: b
         rows += [(f"  {name}", value, "on one device") for name, value in _words(part.derived)]
     for text in table(("  field", "value", "default"), rows):
         print(text, file=context.output)
+    for words in launch_memory(config, context.home):
+        context.say(shown(words))
     return 0
 
 

@@ -25,6 +25,7 @@ from tui.commands.output import shown
 from tui.commands.signals import Received, received
 from tui.commands.summary import tell_result, tell_what_next
 from tui.commands.watch import Left, Watch
+from tui.services.memory_words import launch_memory
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ def run(preset: str, start: Start, context: Context) -> int:
     path = find_preset(preset, context.home.presets)
     config = placed(resolve(load_preset(path), start.overrides), Path.cwd(), runs=context.home.runs)
     _warn_of_logout(context)
+    for words in launch_memory(config, context.home):
+        context.say(shown(words))
     made = create_run(context.home, start.name, path.stem, dump_config(config))
     return _start(made, start, context)
 

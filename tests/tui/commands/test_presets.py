@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,8 @@ import tui.__main__ as command_line
 from core.config.presets import Draft, load_preset, resolve
 from core.errors import ConfigurationError, UsageError
 from core.run.directory import Home
-from tests.core.config.cases import alignment, pipeline
+from tests.core.config.cases import alignment, pipeline, prompt_data
+from tui.commands import run as run_command
 from tui.commands.context import Context
 from tui.commands.presets import check, derived_numbers, presets, schema
 
@@ -92,6 +94,32 @@ def test_check_of_a_pipeline_as_json(with_tiny: Context) -> None:
     (with_tiny.home.presets / "path.yaml").write_text(stage)
     with pytest.raises(UsageError, match="there is no preset"):
         check("path", [], with_tiny, as_json=True)
+
+
+def _words(context: Context) -> str:
+    assert isinstance(context.words, io.StringIO)
+    return context.words.getvalue()
+
+
+def test_check_says_which_models_stand_in_memory(with_tiny: Context) -> None:
+    rewards = [{"kind": "classifier", "path": "nowhere"}]
+    (with_tiny.home.presets / "ppo.yaml").write_text(json.dumps(alignment("ppo", rewards=rewards)))
+    assert check("ppo", [], with_tiny, as_json=False) == 0
+    assert "in memory at once: policy, reference, value, reward; " in _words(with_tiny)
+    check("tiny", [], with_tiny, as_json=False)
+    assert _words(with_tiny).count("in memory") == 1
+
+
+def test_a_run_says_it_before_it_is_made(with_tiny: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    data = {**prompt_data(), "sources": [{"kind": "json", "path": str(tmp_path / "prompts.jsonl")}]}
+    preset = alignment("grpo", data, rewards=[{"kind": "regex", "pattern": "x"}], grpo={"kl_coefficient": 0.1})
+    (with_tiny.home.presets / "grpo.yaml").write_text(json.dumps(preset))
+    said: list[str] = []
+    monkeypatch.setattr(run_command, "_start", lambda *_: said.append(_words(with_tiny)) or 0)
+    monkeypatch.setattr(run_command, "create_run", lambda *_: said.append(_words(with_tiny)))
+    assert run_command.run("grpo", run_command.Start(), with_tiny) == 0
+    assert "in memory at once: policy, reference; " in said[0]
 
 
 def test_rollouts_and_pairs_are_counted_in_steps() -> None:
