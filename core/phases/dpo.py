@@ -8,7 +8,7 @@ for other runs; or at each step with the adapter switched off. Dropout is off: t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from core.config.adapter import Full
@@ -17,26 +17,20 @@ from core.data.manifest import Split
 from core.data.prepare import PreparationStopped
 from core.model.dropout import switch_off_dropout
 from core.model.roles import Role
-from core.run.events import Evaluated, Notice, Sampled, Series
+from core.run.events import Evaluated, Notice, Series
 from core.run.session import Outcome, Session
 from core.training.batches import Batches
+from core.training.beginning import Beginning, Place, begin_attempt
 from core.training.engine import Engine
+from core.training.held_out import HeldOut, empty_groups, group_series
 from core.training.loop import Work, fit
-from core.training.pairs import References, pack_pairs
-from core.training.preference import (
-    SHARED_SERIES,
-    Beginning,
-    Place,
-    Preferences,
-    begin_attempt,
-    dealt_out,
-    prepared_preferences,
-)
+from core.training.pairs import PairRow, References, pack_pairs
+from core.training.preference import SHARED_SERIES, dealt_out, prepared_preferences
 from core.training.preference_evaluation import Examination, evaluate_preferences
 from core.training.preference_objectives import DirectPreferences, with_reference_point
 from core.training.reference import ReferenceModel, identity_of, reference_log_probs, references_digest
 from core.training.resume import Position
-from core.training.sample import sample
+from core.training.sample import sampler
 from core.training.setup import export, left_before_training, owed_at, planned_steps
 from core.training.trainable import Trainable, trainable_model
 
@@ -93,20 +87,20 @@ def run(config: DPOConfig, session: Session, *, allow_inexact: bool) -> Outcome:
     rows, held_out = preferences.rows("train", references=references), preferences.held_out(references)
     complete = partial(with_reference_point, engine, objective) if loss == "kto" else list
     batches = Batches(rows, dealt_out(config), pack=pack_pairs, complete=complete)
-    series = SERIES + (KTO_SERIES if loss == "kto" else ())
+    series = (*SERIES, *(KTO_SERIES if loss == "kto" else ()), *group_series(held_out))
+    facts, notices = preferences.facts(objective.guess_loss), empty_groups(held_out)
     digests = {"reference": references_digest(references)} if references else {}
-    beginning = Beginning(
-        preferences, trainable, engine, batches, held_out, steps, series, digests, guess_loss=objective.guess_loss
-    )
+    beginning = Beginning(tokens, trainable, engine, batches, steps, series, facts, notices, digests)
     position, marks = begin_attempt(config, session, beginning, allow_inexact=allow_inexact)
     if switched_off:
         session.emit(Notice(level="info", code="no_dropout", message=NO_DROPOUT))
 
     # 4. train
-    evaluate_now, sample_now = _examinations(session, config, preferences, beginning, objective, position)
     work = Work(
         session=session, config=config, engine=engine, objective=objective, batches=batches, steps=steps,
-        position=position, marks=marks, evaluate=evaluate_now, sample=sample_now,
+        position=position, marks=marks,
+        evaluate=_evaluator(session, config, held_out, engine, objective, position),
+        sample=sampler(session, config, engine, tokens, position, preferences.prompt_ids),
         owed=owed_at(session, config, step=position.step, steps=steps),
     )  # fmt: skip
     outcome = fit(work)
@@ -129,33 +123,18 @@ def _roles(config: DPOConfig, trainable: Trainable) -> tuple[Role, Role]:
     return Role("policy", model, reading, "default"), Role("reference", model, reading, "")
 
 
-def _examinations(
+def _evaluator(
     session: Session,
     config: DPOConfig,
-    preferences: Preferences,
-    beginning: Beginning,
+    held_out: Sequence[HeldOut[PairRow]],
+    engine: Engine,
     objective: DirectPreferences,
     position: Position,
-) -> tuple[Callable[[], Evaluated | None] | None, Callable[[], list[Sampled]]]:
-    """Return what evaluates, None without held-out rows, and what samples, the policy as it stands at `position`."""
-    engine, held_out = beginning.engine, beginning.held_out
-
-    def is_leaving() -> bool:
-        return session.leaving() is not None
+) -> Callable[[], Evaluated | None] | None:
+    """Return what evaluates the policy as it stands at `position`, None without held-out rows."""
 
     def evaluate_now() -> Evaluated | None:
-        examination = Examination(config, held_out, is_leaving)
+        examination = Examination(config, held_out, lambda: session.leaving() is not None)
         return evaluate_preferences(engine, objective, examination, step=position.step)
 
-    def sample_now() -> list[Sampled]:
-        return sample(
-            engine,
-            preferences.tokens.folder / "tokenizer",
-            config.sampling,
-            seed=config.seed,
-            step=position.step,
-            prompt_ids=preferences.prompt_ids,
-            is_leaving=is_leaving,
-        )
-
-    return evaluate_now if any(len(part.rows) for part in held_out) else None, sample_now
+    return evaluate_now if any(len(part.rows) for part in held_out) else None

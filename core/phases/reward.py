@@ -16,17 +16,12 @@ from core.model.reward_record import RewardRecord, tokenizer_digest
 from core.run.events import Evaluated, Notice, Series
 from core.run.session import Outcome, Session
 from core.training.batches import Batches
+from core.training.beginning import Beginning, Place, begin_attempt
 from core.training.engine import Engine
+from core.training.held_out import empty_groups, group_series
 from core.training.loop import Work, fit
 from core.training.pairs import pack_pairs
-from core.training.preference import (
-    SHARED_SERIES,
-    Beginning,
-    Place,
-    begin_attempt,
-    dealt_out,
-    prepared_preferences,
-)
+from core.training.preference import SHARED_SERIES, dealt_out, prepared_preferences
 from core.training.preference_evaluation import Examination, calibration_words, evaluate_scores
 from core.training.preference_objectives import PairwiseReward
 from core.training.setup import (
@@ -78,9 +73,8 @@ def run(config: RewardConfig, session: Session, *, allow_inexact: bool) -> Outco
 
     # 3. the order of the pairs, and where in it this attempt begins
     batches = Batches(rows, dealt_out(config), pack=pack_pairs)
-    beginning = Beginning(
-        preferences, trainable, engine, batches, held_out, steps, SERIES, guess_loss=objective.guess_loss
-    )
+    series, facts = (*SERIES, *group_series(held_out)), preferences.facts(objective.guess_loss)
+    beginning = Beginning(tokens, trainable, engine, batches, steps, series, facts, empty_groups(held_out))
     position, marks = begin_attempt(config, session, beginning, allow_inexact=allow_inexact)
 
     # 4. train

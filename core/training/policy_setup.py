@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from tokenizers import Tokenizer
-from transformers.utils.logging import disable_progress_bar
 
 from core.config.models_in_memory import memory_words
 from core.config.phases import GRPOConfig, PPOConfig
@@ -21,17 +18,16 @@ from core.data.tokens.shards import TokenShards
 from core.errors import UsageError
 from core.model.generate import end_tokens
 from core.model.load import resolve_model
-from core.run.events import Evaluated, Notice, Sampled, Series, Started
+from core.run.events import Evaluated, Notice, Sampled, Series
 from core.run.session import Outcome, Session
 from core.training import policy_examples
 from core.training.actors import Actors, actors_of, in_memory
 from core.training.batches import Batches, Deal
-from core.training.device import choose_device, device_name, resolve_dtype
+from core.training.beginning import Beginning, Facts, Place, begin_attempt, quiet_libraries
 from core.training.engine import Engine
 from core.training.objectives import Objective
-from core.training.optimizers import optimizer_words, paging_words, state_bytes
 from core.training.policy_loop import SERIES, PolicyWork, first_memory, improve, planned_updates
-from core.training.resume import Position, fingerprint
+from core.training.resume import Position
 from core.training.rewards import reward_sources
 from core.training.rollout import (
     Lessons,
@@ -41,16 +37,7 @@ from core.training.rollout import (
     RolledOut,
     as_they_are,
 )
-from core.training.setup import (
-    Tokens,
-    check_space,
-    export,
-    left_before_training,
-    owed_at,
-    prepared_tokens,
-    resume,
-    seed_everything,
-)
+from core.training.setup import Tokens, export, left_before_training, owed_at, prepared_tokens
 from core.training.trainable import Trainable, trainable_model
 from core.training.writing import Writing, response_seeds
 
@@ -77,7 +64,7 @@ class Method:
 def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Method, *, allow_inexact: bool) -> Outcome:
     """Improve the policy of `config` on its prompts, from the start or from the newest checkpoint, and export it."""
     begin = time.monotonic()
-    _quiet()
+    quiet_libraries()
 
     # 1. prompts, each answered as often as the method asks
     try:
@@ -90,19 +77,18 @@ def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Metho
     batches = _in_order(config, rows, each=method.each)
 
     # 2. models, optimizer, rewards
-    seed_everything(config)
+    place = Place.of(config)
     with session.section("loading"):
-        trainable, writing = _loaded(config, session, tokens, folder)
+        trainable, writing = _loaded(config, session, tokens, folder, place)
     engine = writing.engine
+
     # 3. where this attempt begins
-    marks = _marks(config, writing, tokens, trainable)
-    facts, series = _facts(config, engine, trainable, tokens), (*SERIES, *method.series)
-    session.start(Started(phase=config.phase, steps=steps, series=series, facts=facts))
-    _notify(session, config, writing, rows)
-    memory = {**first_memory(), **method.memory}
-    position = resume(session, engine, batches, marks, steps=steps, allow_inexact=allow_inexact, method=memory)
-    session.step = position.step
-    check_space(session, engine, keep=config.cadence.keep_checkpoints)
+    digests = {f"reward.{number}": source.digest for number, source in enumerate(writing.sources)}
+    beginning = Beginning(
+        tokens, trainable, engine, batches, steps, series=(*SERIES, *method.series), facts=_facts(config, tokens),
+        notices=_notices(config, writing, rows), digests=digests, method={**first_memory(), **method.memory},
+    )  # fmt: skip
+    position, marks = begin_attempt(config, session, beginning, allow_inexact=allow_inexact)
     writing.actors.put_away()
 
     # 4. roll out and update
@@ -136,21 +122,6 @@ def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Metho
     return outcome
 
 
-def _marks(
-    config: PPOConfig | GRPOConfig, writing: Writing, tokens: Tokens, trainable: Trainable
-) -> Mapping[str, Any]:
-    """Return what a resume must find unchanged, what gives the rewards included."""
-    digests = {"data": tokens.manifest.digest, "base": trainable.base_digest}
-    digests |= {f"reward.{number}": source.digest for number, source in enumerate(writing.sources)}
-    return fingerprint(config, digests=digests, device=writing.engine.device, dtype=writing.engine.dtype)
-
-
-def _quiet() -> None:
-    disable_progress_bar()  # transformers draws bars into the log of a run
-    # And bitsandbytes warns, also where nothing is in 4 bits, that a faster product it could fetch is not there.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-
-
 def _prompts(config: PPOConfig | GRPOConfig, tokens: Tokens) -> tuple[PromptRows, list[Prompt]]:
     """Return the prompts to learn from, and those to evaluate on: evenly from the whole held-out split."""
     longest = config.batch.sequence_length - config.rollout.max_new_tokens
@@ -173,11 +144,10 @@ def _in_order(config: PPOConfig | GRPOConfig, rows: PromptRows, *, each: int) ->
 
 
 def _loaded(
-    config: PPOConfig | GRPOConfig, session: Session, tokens: Tokens, model_folder: Path | None
+    config: PPOConfig | GRPOConfig, session: Session, tokens: Tokens, model_folder: Path | None, place: Place
 ) -> tuple[Trainable, Writing]:
     """Return the policy, and with what it writes and is judged."""
-    device = choose_device()
-    dtype = resolve_dtype(config.precision, device)
+    device, dtype = place.device, place.dtype
     trainable = trainable_model(config, tokens.manifest, model_folder, device=device, dtype=dtype)
     actors = actors_of(config, trainable, home=session.run.home, device=device)
     engine = Engine(actors.module, config.optimizer, device=device, dtype=dtype)
@@ -198,22 +168,28 @@ def _loaded(
     return trainable, Writing(config, engine, actors, sources, tokenizer, ends, lambda: session.leaving() is not None)
 
 
-def _notify(session: Session, config: PPOConfig | GRPOConfig, writing: Writing, rows: PromptRows) -> None:
-    """Say before the first step what a person should know: the models in memory, and what is not as asked."""
+def _notices(config: PPOConfig | GRPOConfig, writing: Writing, rows: PromptRows) -> Iterator[Notice]:
+    """Yield what a person should know before the first step: the models in memory, and what is not as asked."""
     judges = [source.model for source in writing.sources if source.model is not None]
     words = memory_words(in_memory(config, writing.actors, judges))
-    session.emit(Notice(level="info", code="models_in_memory", message=words))
+    yield Notice(level="info", code="models_in_memory", message=words)
     if writing.actors.away and writing.engine.device.type == "cpu":
         message = "ppo.offload does nothing here: without a GPU every model is in the main memory anyway"
-        session.emit(Notice(level="warning", code="not_offloaded", message=message))
+        yield Notice(level="warning", code="not_offloaded", message=message)
     if rows.shortened:
         message = (
             f"{rows.shortened} of {len(rows)} prompts lose their start: batch.sequence_length minus "
             f"rollout.max_new_tokens leaves {config.batch.sequence_length - config.rollout.max_new_tokens} tokens"
         )
-        session.emit(Notice(level="warning", code="prompts_shortened", message=message))
-    if words := paging_words(config.optimizer, writing.engine.device):
-        session.emit(Notice(level="warning", code="not_paged", message=words))
+        yield Notice(level="warning", code="prompts_shortened", message=message)
+
+
+def _facts(config: PPOConfig | GRPOConfig, tokens: Tokens) -> Facts:
+    return {
+        "responses_per_rollout": config.rollout.responses,
+        "train_prompts": tokens.manifest.train.documents,
+        "held_out_prompts": tokens.manifest.held_out.documents,
+    }
 
 
 def _examinations(
@@ -234,26 +210,3 @@ def _examinations(
         return policy_examples.sample(writing, shown, seeds=seeds, step=position.step)
 
     return evaluate_now, sample_now
-
-
-def _facts(
-    config: PPOConfig | GRPOConfig, engine: Engine, trainable: Trainable, tokens: Tokens
-) -> dict[str, str | int | float | bool]:
-    batch = config.batch
-    return {
-        "device": device_name(engine.device),
-        "dtype": engine.dtype,
-        "threads": torch.get_num_threads(),
-        **trainable.facts,
-        "packing": trainable.reading.packing,
-        "accumulation": batch.size // batch.micro_size,
-        "responses_per_rollout": config.rollout.responses,
-        "train_prompts": tokens.manifest.train.documents,
-        "held_out_prompts": tokens.manifest.held_out.documents,
-        "vocabulary_size": tokens.manifest.vocabulary_size,
-        "max_grad_norm": config.optimizer.max_grad_norm or 0.0,
-        "optimizer": optimizer_words(config.optimizer, engine.optimizer, engine.device),
-        "optimizer_bytes": state_bytes(engine.optimizer),
-        "trained_parameters": sum(p.numel() for p in engine.parameters.values()),
-        "torch": torch.__version__,
-    }

@@ -1,15 +1,10 @@
-"""What training on preferences shares: prepared pairs, where an attempt begins, what a run says of itself."""
+"""What training on preferences shares: prepared pairs, how they are dealt out, and what a run says of them."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers.utils.logging import disable_progress_bar
 
 from core.config.phases import DPOConfig, RewardConfig
 from core.data.manifest import Split
@@ -17,18 +12,14 @@ from core.data.tokens.shards import TokenShards
 from core.data.tokens.templates import render_prompt
 from core.errors import DataError
 from core.model.load import resolve_model
-from core.run.events import Notice, Series, Started
+from core.run.events import Series
 from core.run.session import Session
-from core.training.batches import Batches, Deal
-from core.training.device import choose_device, device_name, resolve_dtype
-from core.training.engine import Engine
-from core.training.held_out import HeldOut, empty_groups, group_series, held_out_parts
-from core.training.optimizers import optimizer_words, paging_words, state_bytes
-from core.training.pairs import PairBatch, PairRow, PairRows, References
+from core.training.batches import Deal
+from core.training.beginning import Facts, quiet_libraries
+from core.training.held_out import HeldOut, held_out_parts
+from core.training.pairs import PairRow, PairRows, References
 from core.training.preference_evaluation import padded_tokens
-from core.training.resume import Position, fingerprint
-from core.training.setup import SERIES, Tokens, check_space, prepared_tokens, resume, seed_everything
-from core.training.trainable import Trainable
+from core.training.setup import SERIES, Tokens, prepared_tokens
 
 SHARED_SERIES = (
     *(series for series in SERIES if series.name != "eval/perplexity"),
@@ -79,6 +70,17 @@ class Preferences:
         """Number of documents, in both splits, that are one answer judged good or bad and no pair."""
         return sum(record.judged for record in self.tokens.manifest.splits.values())
 
+    def facts(self, guess_loss: float | None) -> Facts:
+        """Return what a run says of its preferences, and the loss where nothing is known of them (None: no guess)."""
+        train, held_out = self.tokens.manifest.train, self.tokens.manifest.held_out
+        return {
+            "train_pairs": train.documents - train.judged,
+            "held_out_pairs": held_out.documents - held_out.judged,
+            "judged_answers": self.judged,
+            "train_tokens": train.tokens,
+            **({} if guess_loss is None else {"guess_loss": guess_loss}),
+        }
+
     def prompt_ids(self, prompt: str) -> list[int]:
         """Return the tokens of a prompt, as training laid them. Raises: DataError where it cannot be asked so."""
         manifest = self.tokens.manifest
@@ -102,9 +104,7 @@ def prepared_preferences(
     Raises: PreparationStopped where the run is to leave meanwhile; DataError where a side is longer than a sequence;
     UsageError.
     """
-    disable_progress_bar()  # transformers draws bars into the log of a run
-    # And bitsandbytes warns, also where nothing is in 4 bits, that a faster product it could fetch is not there.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    quiet_libraries()
     folder = resolve_model(
         config.model,
         session.run.home,
@@ -119,89 +119,7 @@ def prepared_preferences(
     return found
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a run computes: its device, and the type of its products."""
-
-    device: torch.device
-    dtype: Any
-
-    @classmethod
-    def of(cls, config: RewardConfig | DPOConfig) -> Place:
-        """Choose the device, and seed every generator."""
-        device = choose_device()
-        dtype = resolve_dtype(config.precision, device)
-        seed_everything(config)
-        return cls(device, dtype)
-
-
 def dealt_out(config: RewardConfig | DPOConfig) -> Deal:
     """Return how pairs are dealt out over steps and micro-batches."""
     batch = config.batch
     return Deal(batch.size, batch.micro_size, seed=config.seed, pad_to=padded_tokens(config))
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """What an attempt at a run on preferences begins with.
-
-    series: all that the phase shows, but for those of groups. digests: of what the run reads besides data and base.
-    guess_loss: what the loss is where nothing is known of the answers, None where that says nothing.
-    """
-
-    preferences: Preferences
-    trainable: Trainable
-    engine: Engine
-    batches: Batches[PairBatch]
-    held_out: tuple[HeldOut[PairRow], ...]
-    steps: int
-    series: tuple[Series, ...]
-    digests: Mapping[str, str] = field(default_factory=dict)
-    guess_loss: float | None = None
-
-
-def begin_attempt(
-    config: RewardConfig | DPOConfig, session: Session, beginning: Beginning, *, allow_inexact: bool
-) -> tuple[Position, Mapping[str, Any]]:
-    """Say what is trained, put back the newest checkpoint, and return where the run stands and what must stay so.
-
-    Raises: what `resume` and `check_space` raise.
-    """
-    engine, manifest = beginning.engine, beginning.preferences.tokens.manifest
-    digests = {"data": manifest.digest, "base": beginning.trainable.base_digest, **beginning.digests}
-    marks = fingerprint(config, digests=digests, device=engine.device, dtype=engine.dtype)
-    series = (*beginning.series, *group_series(beginning.held_out))
-    session.start(
-        Started(phase=config.phase, steps=beginning.steps, series=series, facts=_facts(config, beginning))
-    )
-    for notice in empty_groups(beginning.held_out):
-        session.emit(notice)
-    if words := paging_words(config.optimizer, engine.device):
-        session.emit(Notice(level="warning", code="not_paged", message=words))
-    position = resume(session, engine, beginning.batches, marks, steps=beginning.steps, allow_inexact=allow_inexact)
-    session.step = position.step
-    check_space(session, engine, keep=config.cadence.keep_checkpoints)
-    return position, marks
-
-
-def _facts(config: RewardConfig | DPOConfig, beginning: Beginning) -> dict[str, str | int | float | bool]:
-    batch, engine, manifest = config.batch, beginning.engine, beginning.preferences.tokens.manifest
-    return {
-        "device": device_name(engine.device),
-        "dtype": engine.dtype,
-        "threads": torch.get_num_threads(),
-        **beginning.trainable.facts,
-        "trainable_parameters": sum(parameter.numel() for parameter in engine.parameters.values()),
-        "packing": beginning.trainable.reading.packing,
-        "accumulation": batch.size // batch.micro_size,
-        "train_pairs": manifest.train.documents - manifest.train.judged,
-        "held_out_pairs": manifest.held_out.documents - manifest.held_out.judged,
-        "judged_answers": beginning.preferences.judged,
-        "train_tokens": manifest.train.tokens,
-        "vocabulary_size": manifest.vocabulary_size,
-        **({} if beginning.guess_loss is None else {"guess_loss": beginning.guess_loss}),
-        "max_grad_norm": config.optimizer.max_grad_norm or 0.0,
-        "optimizer": optimizer_words(config.optimizer, engine.optimizer, engine.device),
-        "optimizer_bytes": state_bytes(engine.optimizer),
-        "torch": torch.__version__,
-    }

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.config.cadence import Sampling
+from core.config.phases import DPOConfig, PretrainConfig, SFTConfig
+from core.data.manifest import TOKENIZER
 from core.model.generate import generate
 from core.run.events import Sampled
+from core.run.session import Session
 from core.training.engine import Engine
+from core.training.resume import Position
+from core.training.setup import Tokens
 
 
 def sample(
@@ -33,3 +38,30 @@ def sample(
             return []
         texts.append(Sampled(step=step, prompt=prompt, text=text))
     return texts
+
+
+def sampler(
+    session: Session,
+    config: PretrainConfig | SFTConfig | DPOConfig,
+    engine: Engine,
+    tokens: Tokens,
+    position: Position,
+    prompt_ids: Callable[[str], list[int]],
+) -> Callable[[], list[Sampled]]:
+    """Return what samples the model of a run as it stands at `position`."""
+
+    def is_leaving() -> bool:
+        return session.leaving() is not None
+
+    def sample_now() -> list[Sampled]:
+        return sample(
+            engine,
+            tokens.folder / TOKENIZER,
+            config.sampling,
+            seed=config.seed,
+            step=position.step,
+            prompt_ids=prompt_ids,
+            is_leaving=is_leaving,
+        )
+
+    return sample_now
