@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from core.model.batch import PackedBatch
+from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.log_probs import (
     Entropy,
     TargetLogProbs,
@@ -23,6 +24,7 @@ HeadName = Literal["score", "value"]
 HEAD_NAMES: tuple[HeadName, ...] = ("score", "value")
 _OF = "_of_"
 """Between the name of a head and that of the adapter that it alone belongs to, where a model has several of a kind."""
+_TOKENS_AT_ONCE = 8192
 
 
 def add_head(model: Any, name: HeadName, *, seed: int) -> nn.Linear:
@@ -63,6 +65,36 @@ def document_scores(model: Any, reading: Reading, batch: PackedBatch, head: str 
     hidden = hidden_states(model, reading, batch)
     last = batch.boundaries[1 : document_count(batch) + 1].long() - 1
     return _applied(model, head, hidden[last])
+
+
+@torch.no_grad()
+def scores_of(model: Any, reading: Reading, documents: Sequence[list[int]], head: str = "score") -> list[float]:
+    """Return `document_scores` of documents of token ids, in their order, without a graph.
+
+    Documents of similar length are read together, at most 8,192 tokens at once, unless one alone has more.
+    """
+    device = model.get_input_embeddings().weight.device
+    found = [0.0] * len(documents)
+    for numbers in _packs(documents):
+        batch = packed([documents[n] for n in numbers], [[IGNORED] * len(documents[n]) for n in numbers])
+        scores = document_scores(model, reading, batch.to(device), head).tolist()
+        for number, score in zip(numbers, scores, strict=True):
+            found[number] = score
+    return found
+
+
+def _packs(documents: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Yield the numbers of documents that are read at once, those of similar length together."""
+    pack: list[int] = []
+    tokens = 0
+    for number in sorted(range(len(documents)), key=lambda number: len(documents[number])):
+        if pack and tokens + len(documents[number]) > _TOKENS_AT_ONCE:
+            yield pack
+            pack, tokens = [], 0
+        pack.append(number)
+        tokens += len(documents[number])
+    if pack:
+        yield pack
 
 
 def target_values(model: Any, reading: Reading, batch: PackedBatch, head: str = "value") -> Tensor:

@@ -11,8 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from core.config.data import InstructionData, RowFormat
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
 
 _WINDOW = 64
 """Rows that are sorted by length and scored together, and then given out in the order of the file."""
-_TOKENS = 8192
-"""Of a packed row, at most, unless one answer alone has more."""
 _UNLIMITED = 2**30
 _ROWS = (
     "A row has a prompt and an answer (prompt and completion, instruction and output, messages), or a prompt and two "
@@ -50,7 +46,6 @@ _ROWS = (
 )
 
 Answer = Preference | Judged | Conversation
-Ids = NDArray[np.int64]
 
 
 class ScoreQuestion(Question):
@@ -170,47 +165,20 @@ class _Judge:
 
     def scores(self, window: Sequence[tuple[str, Answer]], tally: Tally) -> list[dict[str, Any]]:
         """Return what is said of each row that could be laid as tokens, in their order."""
+        from core.model.scalar_head import scores_of
+        from core.training.device import autocast
+
         places = [place for place, _ in window]
         documents = self.encoder.encode([_laid_as(row) for _, row in window], places=places, faults=Faults())
-        laid: list[tuple[str, Answer, list[Ids]]] = []
+        laid: list[tuple[str, Answer, list[list[int]]]] = []
         for (place, row), document in zip(window, documents, strict=True):
             if isinstance(document, RowError):
                 tally.refuse(place, document)
             else:
-                laid.append((place, row, [side.ids for side in pair_of(*document)]))
-        numbers = iter(self._of([ids for _, _, sides in laid for ids in sides]))
-        return [_said(place, row, [next(numbers) for _ in sides]) for place, row, sides in laid]
-
-    def _of(self, sequences: Sequence[Ids]) -> list[float]:
-        """Return a score of each sequence of tokens; those of similar length are read together."""
-        import torch
-
-        from core.model.batch import IGNORED, packed
-        from core.model.scalar_head import document_scores
-        from core.training.device import autocast
-
-        found = [0.0] * len(sequences)
-        for numbers in _packs(sequences):
-            documents = [sequences[number].tolist() for number in numbers]
-            batch = packed(documents, [[IGNORED] * len(document) for document in documents]).to(self.device)
-            with torch.no_grad(), autocast(self.device, self.dtype):
-                scores = document_scores(self.model, self.reading, batch).tolist()
-            for number, value in zip(numbers, scores, strict=True):
-                found[number] = value
-        return found
-
-
-def _packs(sequences: Sequence[Ids]) -> Iterator[list[int]]:
-    pack: list[int] = []
-    tokens = 0
-    for number in sorted(range(len(sequences)), key=lambda number: len(sequences[number])):
-        if pack and tokens + len(sequences[number]) > _TOKENS:
-            yield pack
-            pack, tokens = [], 0
-        pack.append(number)
-        tokens += len(sequences[number])
-    if pack:
-        yield pack
+                laid.append((place, row, [side.ids.tolist() for side in pair_of(*document)]))
+        with autocast(self.device, self.dtype):
+            found = iter(scores_of(self.model, self.reading, [ids for _, _, sides in laid for ids in sides]))
+        return [_said(place, row, [next(found) for _ in sides]) for place, row, sides in laid]
 
 
 def _said(place: str, row: Answer, scores: Sequence[float]) -> dict[str, Any]:

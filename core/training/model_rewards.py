@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +11,17 @@ import torch
 from core.config.rewards import Classifier, RewardModelRun
 from core.errors import UsageError
 from core.model.base_record import is_adapter, weights_digest
-from core.model.batch import IGNORED, packed
 from core.model.classifier import TextClassifier, load_classifier
 from core.model.merge import adapter_digest
 from core.model.reward_model import load_reward_model, read_reward_record
 from core.model.reward_record import check_same_text
 from core.model.roles import Role, activate
-from core.model.scalar_head import document_scores
+from core.model.scalar_head import scores_of
 from core.model.verification import verify_reading
 from core.run.directory import Home
 from core.run.runs import find_run
 from core.training.device import TORCH_DTYPES, Dtype, autocast
 from core.training.rewards import Answered, Policy
-
-_TOKENS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -52,15 +49,8 @@ class RunSource:
                 f"the reward model of {self.name} has {limit} positions, a prompt with its response has {longest}",
                 hint="Lower batch.sequence_length, or train a reward model with a longer context.",
             )
-        found = [0.0] * len(documents)
-        for numbers in _packs(documents):
-            batch = packed([documents[n] for n in numbers], [[IGNORED] * len(documents[n]) for n in numbers])
-            with torch.no_grad(), autocast(self.device, self.dtype):
-                there = batch.to(self.device)
-                scores = document_scores(model, self.role.reading, there, self.role.score).tolist()
-            for number, score in zip(numbers, scores, strict=True):
-                found[number] = score
-        return found
+        with autocast(self.device, self.dtype):
+            return scores_of(model, self.role.reading, documents, self.role.score)
 
 
 def run_reward(
@@ -113,17 +103,3 @@ class ClassifierSource:
 def classifier_reward(reward: Classifier, policy: Policy, *, device: torch.device) -> ClassifierSource:
     """Return a classifier on `device`. Raises: UsageError where it cannot be loaded."""
     return ClassifierSource(load_classifier(reward.path, device=device), policy.bare_prompts(), reward.path)
-
-
-def _packs(documents: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield the numbers of documents that are read at once, those of similar length together."""
-    pack: list[int] = []
-    tokens = 0
-    for number in sorted(range(len(documents)), key=lambda number: len(documents[number])):
-        if pack and tokens + len(documents[number]) > _TOKENS_AT_ONCE:
-            yield pack
-            pack, tokens = [], 0
-        pack.append(number)
-        tokens += len(documents[number])
-    if pack:
-        yield pack

@@ -15,6 +15,7 @@ from core.config.adapter import LoRA
 from core.config.model import ScratchModel
 from core.data.tokens.templates import render_prompt
 from core.errors import DataError, UsageError
+from core.model import scalar_head
 from core.model.adapters import attach
 from core.model.base_record import AdapterRecord, weights_digest
 from core.model.load import Vocabulary, build_model, load_folder
@@ -125,7 +126,7 @@ def test_rows_come_in_the_order_of_the_file_whatever_they_are_packed_with(
     rows = [{"prompt": "say", "completion": "a b " * (number * 7 % 11 + 1) + str(number)} for number in range(20)]
     whole, _ = _scored(run, rows, tmp_path)
     monkeypatch.setattr(query, "_WINDOW", 6)
-    monkeypatch.setattr(query, "_TOKENS", 150)
+    monkeypatch.setattr(scalar_head, "_TOKENS_AT_ONCE", 150)
     parted, _ = _scored(run, rows, tmp_path)
     assert [row["place"].rpartition(":")[2] for row in parted] == [str(number + 1) for number in range(20)]
     assert [row["place"] for row in whole] == [row["place"] for row in parted]

@@ -14,13 +14,13 @@ from tokenizers import Tokenizer, decoders
 from core.config.model import ScratchModel
 from core.config.rewards import Classifier, RewardModelRun
 from core.errors import UsageError
+from core.model import scalar_head
 from core.model.load import Vocabulary, build_model
 from core.model.responses import Response
 from core.model.reward_record import read_reward_record, write_reward_record
 from core.model.roles import Role
 from core.model.verification import verify_reading
 from core.run.directory import Home
-from core.training import model_rewards
 from core.training.model_rewards import RunSource, classifier_reward, run_reward
 from core.training.rewards import Answered, Policy
 from tests.core.model.adapters_by_code import write_tokenizer
@@ -76,8 +76,8 @@ def test_tokens_are_scored_as_they_were_written(
     source = reward_of(run, home, made)
     expected = made.scores.tolist()
     assert source(answered()) == pytest.approx(expected, abs=1e-5)
-    monkeypatch.setattr(model_rewards, "_TOKENS_AT_ONCE", 10)  # the two shorter ones go together
-    assert list(model_rewards._packs(ROWS)) == [[1, 0], [2]]
+    monkeypatch.setattr(scalar_head, "_TOKENS_AT_ONCE", 10)  # the two shorter ones go together
+    assert list(scalar_head._packs(ROWS)) == [[1, 0], [2]]
     assert source(answered()) == pytest.approx(expected, abs=1e-5)
     assert source([]) == []
     assert not any(parameter.requires_grad for parameter in source.model.parameters())
