@@ -10,23 +10,10 @@ import pytest
 
 from core.run.directory import Home, RunDirectory
 from core.run.events import Evaluated, Finished, Notice, Resumed, Sampled
-from core.run.metrics import MetricsReader
-from tests.training_runs import (
-    WORDS,
-    broken_off,
-    events,
-    new_run,
-    pretrain_preset,
-    trace,
-    work,
-    write_texts,
-)
+from tests.core.policy_runs import THE, check_killed, column, home_with_base, of, policy_preset, reward_of
+from tests.training_runs import WORDS, broken_off, new_run, trace, work
 
-REWARD = """
-def the(prompts, responses, answers):
-    # 1 for a text that is nothing but " the".
-    return [4 * text.count(" the") / len(text) if text else 0.0 for text in responses]
-
+REWARDS = f"""{THE}
 def vowels(prompts, responses, answers):
     return [sum(map(text.count, "aeiou")) / len(text) if text else 0.0 for text in responses]
 
@@ -42,57 +29,25 @@ def flat(prompts, responses, answers):
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with a finished run named base, prompts and a file of rewards."""
-    path = tmp_path_factory.mktemp("grpo") / "home"
-    path.mkdir(mode=0o700)
-    texts = write_texts(path.parent / "texts")
-    rows = [{"prompt": f"{WORDS[n % 15]} {WORDS[n % 7]}", "answer": str(n)} for n in range(40)]
-    (path.parent / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
-    (path.parent / "mine.py").write_text(REWARD, encoding="utf-8")
-    found = Home(path)
-    schedule = {"steps": 30, "warmup_steps": 3}
-    model = {"dropout": 0.0}
-    assert work(new_run(found, pretrain_preset(texts, schedule=schedule, model=model), "base"), 1) == 0
-    return found
+    return home_with_base(tmp_path_factory.mktemp("grpo") / "home", REWARDS, dropout=0.0)
 
 
-def preset_of(home: Home, **changes: Any) -> dict[str, Any]:
-    folder = home.path.parent
-    preset: dict[str, Any] = {
-        "phase": "grpo",
-        "about": {"title": "tiny"},
-        "model": {"kind": "run", "run": "base"},
-        "data": {
-            "kind": "prompts", "sources": [{"kind": "json", "path": str(folder / "prompts.jsonl")}],
-            "template": "alpaca", "held_out_fraction": 0.1, "max_tokens": 100,
-        },
-        "rewards": [{"kind": "python", "path": str(folder / "mine.py"), "function": "the"}],
+def preset_of(home: Home, *, phase: str = "grpo", **changes: Any) -> dict[str, Any]:
+    sections = {
+        "rewards": reward_of(home, "the"),
         "rollout": {"responses": 16, "max_new_tokens": 6, "micro_size": 16},
         "grpo": {"group": 4},
         "schedule": {"kind": "constant", "peak_learning_rate": 3e-3, "steps": 4},
         "batch": {"size": 8, "micro_size": 4, "sequence_length": 128},
-        "precision": {"dtype": "fp32"},
         "cadence": {"evaluate_steps": 2, "sample_steps": 2, "checkpoint_steps": 2, "log_steps": 1},
-    }  # fmt: skip
-    return {
-        key: {**preset.get(key, {}), **value} if isinstance(value, dict) else value
-        for key, value in {**preset, **changes}.items()
     }
+    return policy_preset(home, phase, sections, changes)
 
 
 def trained(home: Home, name: str, **changes: Any) -> RunDirectory:
     run = new_run(home, preset_of(home, **changes), name)
     assert work(run, 1) == 0
     return run
-
-
-def column(run: RunDirectory, name: str) -> list[float]:
-    reader = MetricsReader(run)
-    reader.refresh()
-    return [float(value) for value in reader.columns(f"train/{name}")[1]]
-
-
-def of(run: RunDirectory, kind: type) -> list[Any]:
-    return [event for event in events(run) if isinstance(event, kind)]
 
 
 def held_out(run: RunDirectory) -> list[float]:
@@ -169,8 +124,16 @@ def test_a_run_that_breaks_off_ends_where_it_would_have(home: Home) -> None:
     assert trace(run) == trace(whole)
 
 
+@pytest.mark.slow(reason="a real process, killed ten times")
+def test_a_run_that_is_killed_again_and_again_ends_where_it_would_have(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grpo = {"group": 4, "kl_coefficient": 0.1, "epochs": 2}
+    check_killed(home, preset_of(home, grpo=grpo, schedule={"steps": 48}), "grpo", monkeypatch)
+
+
 def test_only_flat_groups_give_a_notice_and_no_update(home: Home) -> None:
-    rewards = [{"kind": "python", "path": str(home.path.parent / "mine.py"), "function": "flat"}]
+    rewards = reward_of(home, "flat")
     cadence = {"evaluate_steps": 2, "max_skipped_steps": 1}
     run = new_run(home, preset_of(home, rewards=rewards, cadence=cadence), "flat")
     assert work(run, 1) == 6
@@ -223,7 +186,7 @@ def test_a_toy_task_is_learned_and_a_great_coefficient_holds_the_policy(home: Ho
 def test_a_reversed_reward_goes_the_other_way(home: Home) -> None:
     found = {}
     for function in ("vowels", "no_vowels"):
-        rewards = [{"kind": "python", "path": str(home.path.parent / "mine.py"), "function": function}]
+        rewards = reward_of(home, function)
         found[function] = column(trained(home, function, grpo={"group": 8}, rewards=rewards, **TOY), "reward")
     start = found["vowels"][0]
     assert found["no_vowels"][0] == -start  # the same responses

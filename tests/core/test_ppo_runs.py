@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-import time
 from statistics import fmean
 from typing import Any
 
@@ -20,24 +18,11 @@ from core.run.metrics import MetricsReader
 from core.training import policy_setup, writing
 from core.training.actors import Actors
 from core.training.checkpoint import load_newest
-from tests.training_runs import (
-    WORDS,
-    events,
-    finish,
-    new_run,
-    pretrain_preset,
-    trace,
-    work,
-    write_texts,
-)
+from tests.core.policy_runs import THE, check_killed, column, home_with_base, of, policy_preset, reward_of
+from tests.training_runs import WORDS, new_run, trace, work
 
-REWARD = """
-import random
-
-def the(prompts, responses, answers):
-    # 1 for a text that is nothing but " the".
-    return [4 * text.count(" the") / len(text) if text else 0.0 for text in responses]
-
+REWARDS = f"""import random
+{THE}
 def letters(prompts, responses, answers):
     # Uncertain by a global generator, which evaluations and samples ask too.
     return [text.count("e") / 4 + random.random() / 1000 for text in responses]
@@ -65,40 +50,19 @@ LOW_RANK = {"rank": 4, "embeddings": "frozen"}
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with a finished run named base, prompts and a file of rewards."""
-    path = tmp_path_factory.mktemp("ppo") / "home"
-    path.mkdir(mode=0o700)
-    texts = write_texts(path.parent / "texts")
-    rows = [{"prompt": f"{WORDS[n % 15]} {WORDS[n % 7]}", "answer": str(n)} for n in range(40)]
-    (path.parent / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
-    (path.parent / "mine.py").write_text(REWARD, encoding="utf-8")
-    found = Home(path)
-    schedule = {"steps": 30, "warmup_steps": 3}
-    assert work(new_run(found, pretrain_preset(texts, schedule=schedule, model={"dropout": 0.1}), "base"), 1) == 0
-    return found
+    return home_with_base(tmp_path_factory.mktemp("ppo") / "home", REWARDS, dropout=0.1)
 
 
 def preset_of(home: Home, *, function: str = "letters", **changes: Any) -> dict[str, Any]:
-    folder = home.path.parent
-    preset: dict[str, Any] = {
-        "phase": "ppo",
-        "about": {"title": "tiny"},
-        "model": {"kind": "run", "run": "base"},
-        "data": {
-            "kind": "prompts", "sources": [{"kind": "json", "path": str(folder / "prompts.jsonl")}],
-            "template": "alpaca", "held_out_fraction": 0.1, "max_tokens": 100,
-        },
-        "rewards": [{"kind": "python", "path": str(folder / "mine.py"), "function": function}],
+    sections = {
+        "rewards": reward_of(home, function),
         "rollout": {"responses": 8, "max_new_tokens": 6, "micro_size": 8},
         "ppo": {"epochs": 2, "kl_target": 1.0, "kl_horizon": 100, "normalise_rewards": True, "reward_clip": 3.0},
         "schedule": {"kind": "linear", "peak_learning_rate": 3e-3, "steps": 12},
         "batch": {"size": 4, "micro_size": 2, "sequence_length": 128},
-        "precision": {"dtype": "fp32"},
         "cadence": {"evaluate_steps": 4, "evaluate_first": True, "sample_steps": 3, "checkpoint_steps": 4},
-    }  # fmt: skip
-    return {
-        key: {**preset.get(key, {}), **value} if isinstance(value, dict) else value
-        for key, value in {**preset, **changes}.items()
     }
+    return policy_preset(home, "ppo", sections, changes)
 
 
 def trained(home: Home, name: str, **changes: Any) -> RunDirectory:
@@ -111,16 +75,6 @@ def trained(home: Home, name: str, **changes: Any) -> RunDirectory:
 def whole(home: Home) -> RunDirectory:
     """A run that nothing disturbs: three rollouts of four updates."""
     return trained(home, "whole")
-
-
-def column(run: RunDirectory, name: str) -> list[float]:
-    reader = MetricsReader(run)
-    reader.refresh()
-    return [float(value) for value in reader.columns(f"train/{name}")[1]]
-
-
-def of(run: RunDirectory, kind: type) -> list[Any]:
-    return [event for event in events(run) if isinstance(event, kind)]
 
 
 @pytest.mark.parametrize("kind", ["full", "lora", "qlora"])
@@ -308,20 +262,8 @@ def noted(actors: Actors) -> tuple[Actors, dict[str, Any]]:
 def test_a_run_that_is_killed_again_and_again_ends_where_it_would_have(
     home: Home, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    changes: dict[str, Any] = {
-        "adapter": {"kind": kind} | (LOW_RANK if kind != "full" else {}),
-        "schedule": {"steps": 48},
-    }
-    expected = trace(trained(home, f"never-killed-{kind}", **changes))
-    run, draw = new_run(home, preset_of(home, **changes), f"killed-{kind}"), random.Random(3)
-    for _ in range(10):
-        point = draw.choice(["rollout.written", "rollout.updated", "checkpoint.wrote_state", "checkpoint.committed"])
-        monkeypatch.setenv("FOOTPLATE_FAULT", f"{point}:kill9:{draw.randint(1, 2)}")
-        assert finish(run) == 128 + 9, f"{point} did not fire"
-        time.sleep(0.01)
-    monkeypatch.delenv("FOOTPLATE_FAULT")
-    assert finish(run) == 0
-    assert trace(run) == expected
+    adapter = {"kind": kind} | (LOW_RANK if kind != "full" else {})
+    check_killed(home, preset_of(home, adapter=adapter, schedule={"steps": 48}), kind, monkeypatch)
 
 
 TOY: dict[str, Any] = {
