@@ -10,8 +10,8 @@ import pytest
 
 from core.errors import UsageError
 from core.run.directory import RunDirectory
-from tui.__main__ import _parse
 from tui.commands import export as exporting
+from tui.commands.arguments import parse
 from tui.commands.context import Context
 from tui.commands.export import Wish, export
 from tui.commands.export_arguments import answer_export
@@ -59,13 +59,13 @@ def test_arguments_become_a_question(
     piped: Context, run: RunDirectory, asked: list[Mapping[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    answer_export(_parse(["export", "lora"]), piped)
+    answer_export(parse(["export", "lora"]), piped)
     assert asked[0] == {
         "verb": "export", "run": str(run.path), "to": str(tmp_path / "lora-export"), "adapter_only": False,
         "dtype": None, "max_shard_size": "5GB", "gguf": False, "push": "", "private": True,
     }  # fmt: skip
     more = ["--to", "out/deep", "--adapter-only", "--dtype", "bf16", "--max-shard-size", "1GB", "--gguf"]
-    answer_export(_parse(["export", "lor", *more, "--push", "me/x", "--public", "--json"]), piped)
+    answer_export(parse(["export", "lor", *more, "--push", "me/x", "--public", "--json"]), piped)
     assert asked[1] == {
         "verb": "export", "run": str(run.path), "to": str(tmp_path / "out" / "deep"), "adapter_only": True,
         "dtype": "bf16", "max_shard_size": "1GB", "gguf": True, "push": "me/x", "private": False,
@@ -75,7 +75,7 @@ def test_arguments_become_a_question(
 def test_what_was_made_is_said_and_the_folder_is_printed(
     piped: Context, run: RunDirectory, asked: list[Mapping[str, Any]]
 ) -> None:
-    assert answer_export(_parse(["export", "lora"]), piped) == 0
+    assert answer_export(parse(["export", "lora"]), piped) == 0
     assert _words(piped.output) == "/somewhere/out\n"
     assert _words(piped.words).splitlines() == [
         "merging: 0 of 3 steps",
@@ -93,7 +93,7 @@ def test_what_was_made_is_said_and_the_folder_is_printed(
 
 
 def test_json_is_the_answer(piped: Context, run: RunDirectory, asked: list[Mapping[str, Any]]) -> None:
-    answer_export(_parse(["export", "lora", "--json"]), piped)
+    answer_export(parse(["export", "lora", "--json"]), piped)
     assert json.loads(_words(piped.output)) == {name: value for name, value in _ANSWER.items() if name != "type"}
 
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_started(
     piped: Context, run: RunDirectory, asked: list[Mapping[str, Any]]
 ) -> None:
     with pytest.raises(UsageError, match="there is no --push"):
-        answer_export(_parse(["export", "lora", "--public"]), piped)
+        answer_export(parse(["export", "lora", "--public"]), piped)
     (run.model / "adapter_config.json").unlink()
     with pytest.raises(UsageError, match="has no model yet"):
         export("lora", Wish(None, False, None, "5GB", False, "", False), piped, as_json=False)
