@@ -9,7 +9,7 @@ from pathlib import Path
 from core.config.fields import Slot
 from tui.forms.form_state import FormState
 from tui.forms.form_text import help_lines
-from tui.services.data_answers import DroppedRow, FilterCount, Inspection, Trial
+from tui.services.data_answers import Inspection
 from tui.services.data_changes import change_lines
 from tui.services.data_draft import Step, inspect_topic, source_key
 from tui.services.data_histogram import bar_lines, histogram_lines
@@ -17,6 +17,7 @@ from tui.services.data_state import DataState, Refusal, StepRow
 from tui.services.data_text import share_text, source_item
 from tui.services.safe_text import safe, safe_lines, size_words
 from tui.services.styled import Line, Tone, line, word, wrapped, wrapped_lines
+from tui.services.trial_answers import DroppedRow, FilterCount, Trial
 from tui.services.words import count_text
 
 _NAME = 13

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tui.services.data_answers import Histogram
 from tui.services.safe_text import safe
 from tui.services.styled import Line, line, word
+from tui.services.trial_answers import Histogram
 from tui.services.words import count_text, progress_bar
 
 _NAME = 24

@@ -12,7 +12,7 @@ from typing import Any
 from core.config.yaml_text import Place
 from core.errors import ConfigurationError
 from tui.forms.form_state import FormState
-from tui.services.data_answers import Inspection, preview_of, tokens_of, trial_of
+from tui.services.data_answers import Inspection, preview_of, tokens_of
 from tui.services.data_draft import (
     inspect_topic,
     items,
@@ -25,6 +25,7 @@ from tui.services.data_draft import (
 )
 from tui.services.data_questions import DataAnswered, DataProgress, DataQuestions, DataRefused
 from tui.services.data_state import DataState, Refusal
+from tui.services.trial_answers import trial_of
 
 SAMPLE_ROWS = 1000
 PREVIEW_ROWS = 50

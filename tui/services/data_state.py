@@ -7,9 +7,10 @@ from typing import Literal
 
 from core.config.fields import Slot
 from tui.forms.form_state import FormState
-from tui.services.data_answers import Inspection, PreviewRow, TokenRow, Trial
+from tui.services.data_answers import Inspection, PreviewRow, TokenRow
 from tui.services.data_draft import Step, kind_of, slots_of, steps
 from tui.services.data_questions import DataProgress
+from tui.services.trial_answers import Trial
 
 SampleView = Literal["text", "template", "tokens"]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from core.config.fields import Slot
 from tui.forms.form_state import FormState, shown_value, value_at
-from tui.services.data_answers import FilterCount
 from tui.services.data_draft import Step, inspect_topic, items, kind_of, source_key
 from tui.services.data_state import DataState, StepRow
 from tui.services.safe_text import safe
 from tui.services.styled import Line, Span, Tone, line, word
+from tui.services.trial_answers import FilterCount
 from tui.services.words import age_text, count_text
 
 _SECONDS_TO_SHOW_AGE = 1.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.services.data_answers import Trial, trial_of
 from tui.services.data_detail import filter_lines
 from tui.services.data_text import count_spans, share_text
 from tui.services.json_values import Json, counts_of, list_of, maps, text_of, whole_of
 from tui.services.safe_text import safe
 from tui.services.styled import Line, line, word
+from tui.services.trial_answers import Trial, trial_of
 from tui.services.words import count_text
 
 

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from core.config.drafts import set_value
 from core.config.yaml_text import Value
-from tui.services.data_answers import DroppedRow, FilterCount, Inspection, PreviewRow, Trial, trial_of
+from tui.services.data_answers import Inspection, PreviewRow
 from tui.services.data_changes import ChangedRow, around, change_lines
 from tui.services.data_detail import detail_lines
 from tui.services.data_draft import Step, add, new_form, source_key
@@ -15,6 +15,7 @@ from tui.services.data_sample import text_lines
 from tui.services.data_state import DataState, StepRow
 from tui.services.data_text import pipeline_lines, row_title
 from tui.services.styled import Line
+from tui.services.trial_answers import DroppedRow, FilterCount, Trial, trial_of
 
 
 def text(lines: list[Line]) -> list[str]:

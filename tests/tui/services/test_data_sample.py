@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from tui.services.data_answers import Histogram, TokenRow, TokenShown, tokens_of
+from tui.services.data_answers import TokenRow, TokenShown, tokens_of
 from tui.services.data_histogram import bar_lines, histogram_lines
 from tui.services.data_sample import token_lines
 from tui.services.styled import Line
+from tui.services.trial_answers import Histogram
 
 
 def text(lines: list[Line]) -> list[str]:
