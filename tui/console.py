@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,7 +11,6 @@ from textual.binding import BindingType
 from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
-from core.errors import FootplateError
 from core.run.control import Verb
 from core.run.directory import Home, RunDirectory
 from core.run.launch import make_home
@@ -37,7 +35,7 @@ from tui.services.data_questions import HELPER
 from tui.services.event_feed import EventFeed, MachineWatch
 from tui.services.look import THEMES, look_of
 from tui.services.run_view import RunView
-from tui.services.safe_text import SafeText, safe, safe_text
+from tui.services.safe_text import SafeText, safe
 from tui.services.watched import Watched
 from tui.widgets.titles import say
 
@@ -226,15 +224,7 @@ class FootplateApp(App[None]):
 
     @work(thread=True, exit_on_error=False)
     def _act(self, act: Callable[[], ActionDone]) -> None:
-        message: ActionDone | ActionFailed
-        try:
-            message = act()
-        except FootplateError as error:
-            message = ActionFailed(safe_text(str(error)))
-        except Exception as error:  # the console's action boundary: whatever happened becomes words
-            path = run_actions.write_error(self.home, traceback.format_exc())
-            message = ActionFailed(safe(f"unexpected {error!r}; see {path}"))
-        self.post_message(message)
+        self.post_message(run_actions.outcome_of(act, self.home))
 
     def on_action_done(self, message: ActionDone) -> None:
         """Tell that it is done; a run that was started is watched."""
@@ -271,11 +261,8 @@ class FootplateApp(App[None]):
 
     def action_picture(self) -> None:
         """Write what is seen to a file in the home."""
-        try:
-            path = run_actions.write_picture(self.home, self.export_screenshot())
-            self.tell(safe(f"Written to {path}."))
-        except (FootplateError, OSError) as error:
-            self.tell(safe(str(error)), "error")
+        path = run_actions.write_picture(self.home, self.export_screenshot())
+        self.tell(safe(f"Written to {path}."))
 
     def tell(self, words: SafeText, severity: Severity = "information") -> None:
         """Show words in a corner."""
@@ -303,12 +290,7 @@ class FootplateApp(App[None]):
 
     def _handle_exception(self, error: Exception) -> None:
         """Write what happened to a file and leave; Textual would print the locals, with whatever text is in them."""
-        words = "".join(traceback.format_exception(error))
-        path = run_actions.write_error(self.home, words)
-        self.last_words = [
-            safe(f"footplate: the console stumbled: {type(error).__name__}: {error}"),
-            safe(f"  This is a bug. The traceback is in {path}. Runs are not touched: footplate attach RUN"),
-        ]
+        self.last_words = run_actions.words_of_a_bug(self.home, error)
         self._return_code = 1
         if self._exception is None:
             self._exception = error

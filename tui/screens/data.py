@@ -166,14 +166,7 @@ class DataScreen(Screen[None]):
         if row is None or form is None:
             return
         if row.slot is None:
-            match row.step.kind:
-                case "add_source":
-                    await data_editing.add_source(self)
-                case "add_filter":
-                    await data_editing.add_filter(self)
-                case _:
-                    self._state.opened = None if self._state.opened == row.step else row.step
-                    self.show_all()
+            await data_editing.enter_step(self, row.step)
         elif row.slot.choices:
             if await data_editing.choose_kind(self, row.slot) or await choose_value(self.console_app, form, row.slot):
                 self.changed()

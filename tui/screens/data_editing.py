@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 _FILTER_ORDER = "The next filter gets what this one leaves."
 
 
+async def enter_step(screen: DataScreen, step: Step) -> None:
+    """Open or close a step, or ask for what is added where the step stands for that."""
+    match step.kind:
+        case "add_source":
+            await add_source(screen)
+        case "add_filter":
+            await add_filter(screen)
+        case _:
+            screen.state.opened = None if screen.state.opened == step else step
+            screen.show_all()
+
+
 async def add_source(screen: DataScreen) -> None:
     """Ask for a path, and take it as a further source, or as the first of a new preparation."""
     form = screen.state.form

@@ -11,6 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen, Screen
 
+from tui.screens import monitor_panes
 from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.chart_deck import ChartDeck
 from tui.screens.control import ask_of_run, choose_panel, export_run, open_stage, show_report
@@ -18,24 +19,15 @@ from tui.screens.monitor_charts import ChartSettings, Pages, curve_request
 from tui.screens.monitor_keys import KEYS, hints_of
 from tui.screens.monitor_layout import PANES, Room, parts_of
 from tui.screens.stages_pane import StagesPane
-from tui.services.monitor_text import (
-    ending_lines,
-    fact_lines,
-    head_lines,
-    machine_line,
-    machine_lines,
-    nothing_lines,
-    stage_lines,
-)
+from tui.services.monitor_text import ending_lines
 from tui.services.safe_text import safe
-from tui.services.styled import Line, line, word
+from tui.services.styled import Line
 from tui.services.watched import Watched
 from tui.widgets.chart import ChartView
 from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import LinesView
 from tui.widgets.log_view import LogView
 from tui.widgets.plot import Look
-from tui.widgets.titles import set_title
 
 if TYPE_CHECKING:
     from tui.console import FootplateApp
@@ -88,8 +80,7 @@ class MonitorScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Name the panes."""
-        for name, title in (("facts", "run"), ("machine", "machine"), ("log", "log"), ("samples", "samples")):
-            set_title(self.query_one(f"#{name}"), [word(title)])
+        monitor_panes.name_panes(self)
         self.show_run()
 
     def on_screen_resume(self) -> None:
@@ -126,16 +117,13 @@ class MonitorScreen(Screen[None]):
         """Show how the run is: head, facts, stages; and ask for the curves that are missing."""
         watched = self.watched
         if watched is None:
-            self._show_nothing()
+            monitor_panes.show_nothing(self)
+            self._show_parts()
             return
-        view = watched.view
-        width = self.size.width
-        self.query_one("#head", LinesView).show(head_lines(view, watched.state, watched.frame, width))
-        self.query_one("#facts", LinesView).show(fact_lines(view, watched.state))
-        self.query_one(StagesPane).show(watched)
+        monitor_panes.show_head(self, watched)
+        monitor_panes.show_facts(self, watched)
         self._show_parts()
-        room = self.query_one("#stages").size
-        self.query_one("#stages", LinesView).show([line(), *stage_lines(view, room.width, room.height - 1)])
+        monitor_panes.show_stages(self, watched)
         self._ask()
 
     def show_curves(self) -> None:
@@ -144,21 +132,12 @@ class MonitorScreen(Screen[None]):
         if watched is None or watched.frame is None or self._is_paused:
             return
         self._show_parts()
-        self.query_one("#head", LinesView).show(head_lines(watched.view, watched.state, watched.frame, self.size.width))
+        monitor_panes.show_head(self, watched)
         self._deck.show(watched, self._shown(), self.settings)
 
     def show_machine(self) -> None:
         """Show the machine's newest reading."""
-        reading = self.console_app.machine_reading
-        panel = self.query_one("#machine", LinesView)
-        panel.show(machine_lines(reading, panel.size.width))
-        self.query_one("#machine-line", LinesView).show([machine_line(reading)])
-
-    def _show_nothing(self) -> None:
-        head, *words = nothing_lines()
-        self.query_one("#head", LinesView).show([head])
-        self.query_one("#stages", LinesView).show(words)
-        self._show_parts()
+        monitor_panes.show_machine(self, self.console_app.machine_reading)
 
     @property
     def _deck(self) -> ChartDeck:
@@ -185,9 +164,7 @@ class MonitorScreen(Screen[None]):
         for name, is_shown in parts.items():
             self.query_one(f"#{name}").display = is_shown
         self._deck.pick(shown, picked)
-        panel = self.query_one("#ending", LinesView)
-        panel.styles.height = len(ending)
-        panel.show(ending)
+        monitor_panes.show_ending(self, ending)
 
     def _show_all(self) -> None:
         self._show_parts()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+import traceback
+from collections.abc import Callable
 
 from core.errors import FootplateError
 from core.run.control import Verb, request
 from core.run.directory import Home, RunDirectory
 from core.run.launch import create_run, launch, make_home
 from core.run.private import write_atomic
-from tui.messages import ActionDone
-from tui.services.safe_text import safe
+from tui.messages import ActionDone, ActionFailed
+from tui.services.safe_text import SafeText, safe, safe_text
 
 
 def create_and_start(home: Home, name: str, stem: str, config: str) -> ActionDone:
@@ -33,6 +35,26 @@ def ask(run: RunDirectory, verb: Verb) -> ActionDone:
     """Leave a request for a run. Raises: FootplateError."""
     request(run, verb)
     return ActionDone(run, safe(f"Asked {run.name}: {verb}. Its log says when that is done."))
+
+
+def outcome_of(act: Callable[[], ActionDone], home: Home) -> ActionDone | ActionFailed:
+    """Do something that was asked for, and return what came of it: whatever happens becomes words."""
+    try:
+        return act()
+    except FootplateError as error:
+        return ActionFailed(safe_text(str(error)))
+    except Exception as error:  # the console's action boundary
+        path = write_error(home, traceback.format_exc())
+        return ActionFailed(safe(f"unexpected {error!r}; see {path}"))
+
+
+def words_of_a_bug(home: Home, error: Exception) -> list[SafeText]:
+    """Write the traceback of what ended the console into the home, and return what the shell is told."""
+    path = write_error(home, "".join(traceback.format_exception(error)))
+    return [
+        safe(f"footplate: the console stumbled: {type(error).__name__}: {error}"),
+        safe(f"  This is a bug. The traceback is in {path}. Runs are not touched: footplate attach RUN"),
+    ]
 
 
 def write_error(home: Home, words: str) -> str:
