@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import assert_never
 
 from pydantic import ValidationError
 
-from core.config.phases import (
-    TRAINING,
-    Config,
-    DPOConfig,
-    GRPOConfig,
-    PipelineConfig,
-    PPOConfig,
-    PrepareConfig,
-    PretrainConfig,
-    RewardConfig,
-    SFTConfig,
-    TrainingConfig,
-)
+from core.config.phases import TRAINING, Config, PipelineConfig, PrepareConfig, TrainingConfig
 from core.errors import UsageError
 from core.run.directory import RunDirectory
 from core.run.event_lines import whole_records
@@ -49,10 +36,8 @@ def check_resumable(run: RunDirectory, before: Config, now: Config, *, stage: st
         case PrepareConfig():
             if finished is not None:
                 raise UsageError(f"{run.name} is finished; there is nothing to do", hint=f"Its data: {run.data}.")
-        case PretrainConfig() | SFTConfig() | RewardConfig() | DPOConfig() | PPOConfig() | GRPOConfig():
+        case _:  # TrainingConfig, as the type checker knows
             _check_length(run, before, now, finished, f"{stage}." if stage else "")
-        case _:
-            assert_never(now)
 
 
 def _check_stages(run: RunDirectory, before: Config, now: PipelineConfig) -> None:

@@ -6,20 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
+from core.config.derived import derived_numbers
 from core.config.model import PresetModel
-from core.config.phases import (
-    Config,
-    DPOConfig,
-    GRPOConfig,
-    PipelineConfig,
-    PPOConfig,
-    PrepareConfig,
-    PretrainConfig,
-    RewardConfig,
-    SFTConfig,
-)
+from core.config.phases import TRAINING, Config, PipelineConfig
 from core.config.preset_chain import preset_chain
 from core.config.presets import (
     REQUIRED,
@@ -34,9 +24,9 @@ from core.config.presets import (
 )
 from core.config.schema import schema_text
 from core.config.yaml_text import Value
+from core.run.launch_memory import launch_memory
 from tui.commands.context import Context
 from tui.commands.output import shown, table
-from tui.services.memory_words import launch_memory
 
 
 def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: bool) -> int:
@@ -48,7 +38,7 @@ def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: b
     path = find_preset(preset, context.home.presets)
     config = resolve(load_preset(path), overrides)
     for alone in config.pipeline if isinstance(config, PipelineConfig) else [config]:
-        if not isinstance(alone, PrepareConfig) and isinstance(alone.model, PresetModel):
+        if isinstance(alone, TRAINING) and isinstance(alone.model, PresetModel):
             preset_chain(alone.model.preset, context.home.presets)
     parts = _parts(config)
     if as_json:
@@ -133,30 +123,6 @@ def schema(context: Context) -> int:
     """Print the JSON Schema of presets."""
     print(schema_text(), end="", file=context.output)
     return 0
-
-
-def derived_numbers(config: Config) -> dict[str, int]:
-    """Return what follows from batch, schedule and rollout on one device.
-
-    Units: accumulation in micro-batches a step; tokens are positions, those of padding included; of pairs and rollouts,
-    whose length is not known before, steps are counted instead.
-    """
-    if isinstance(config, PrepareConfig | PipelineConfig):
-        return {}
-    batch, steps = config.batch, config.schedule.steps
-    derived = {"micro_batches_per_step": batch.size // batch.micro_size}
-    match config:
-        case PretrainConfig() | SFTConfig():
-            derived["tokens_per_step"] = tokens = batch.size * batch.sequence_length
-            return derived if steps is None else {**derived, "tokens_in_all": steps * tokens}
-        case RewardConfig() | DPOConfig():
-            return derived if steps is None else {**derived, "pairs_in_all": steps * batch.size}
-        case PPOConfig(ppo=method) | GRPOConfig(grpo=method):
-            each = config.rollout.responses // batch.size * method.epochs
-            derived["steps_per_rollout"] = each
-            return derived if steps is None else {**derived, "rollouts_in_all": -(-steps // each)}
-        case _:
-            assert_never(config)
 
 
 def _words(derived: dict[str, int]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from core.config.presets import dump_config, find_preset, load_preset, resolve
 from core.errors import RunHeldError
 from core.run.directory import RunDirectory
 from core.run.launch import create_run, launch
+from core.run.launch_memory import launch_memory
 from core.run.overrides import write_overrides
 from core.run.runs import find_run
 from core.run.status import read_status
@@ -25,7 +26,6 @@ from tui.commands.output import shown
 from tui.commands.signals import Received, received
 from tui.commands.summary import tell_result, tell_what_next
 from tui.commands.watch import Left, Watch
-from tui.services.memory_words import launch_memory
 
 
 @dataclass(frozen=True)

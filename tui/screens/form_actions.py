@@ -11,13 +11,13 @@ from core.config.presets import resolve
 from core.config.yaml_text import Place
 from core.errors import FootplateError
 from core.run.directory import check_run_name
+from core.run.launch_memory import launch_memory
 from core.run.runs import next_name
 from tui.forms.form_lists import kinds_of
 from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
 from tui.screens.measure import STEPS, MeasureScreen
 from tui.services.measuring import measuring_environment, questions
-from tui.services.memory_words import launch_memory
 from tui.services.safe_text import SafeText, safe, safe_text
 
 if TYPE_CHECKING:

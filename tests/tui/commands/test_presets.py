@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 import tui.__main__ as command_line
-from core.config.presets import Draft, load_preset, resolve
 from core.errors import ConfigurationError, UsageError
-from core.run.directory import Home
-from tests.core.config.cases import alignment, pipeline, prompt_data
+from tests.core.config.cases import alignment, prompt_data
 from tui.commands import run as run_command
 from tui.commands.context import Context
-from tui.commands.presets import check, derived_numbers, presets, schema
+from tui.commands.presets import check, presets, schema
 
 TINY = """\
 phase: pretrain
@@ -122,13 +120,6 @@ def test_a_run_says_it_before_it_is_made(with_tiny: Context, monkeypatch: pytest
     assert "in memory at once: policy, reference; " in said[0]
 
 
-def test_rollouts_and_pairs_are_counted_in_steps() -> None:
-    config = resolve(Draft(alignment("ppo", ppo={"epochs": 3})))
-    assert derived_numbers(config) == {"micro_batches_per_step": 2, "steps_per_rollout": 6, "rollouts_in_all": 2}
-    assert derived_numbers(resolve(Draft(alignment("dpo")))) == {"micro_batches_per_step": 2, "pairs_in_all": 80}
-    assert derived_numbers(resolve(Draft(pipeline(alignment("dpo"))))) == {}
-
-
 def test_check_of_a_wrong_preset_names_everything_at_once(with_tiny: Context) -> None:
     wrong = ["batch.size=7", "model.layerz=2", "schedule.peak_learning_rate='1e-4'"]
     with pytest.raises(ConfigurationError) as caught:
@@ -194,10 +185,3 @@ def test_presets_as_json(with_tiny: Context) -> None:
 def test_schema_is_json_schema(piped: Context) -> None:
     assert schema(piped) == 0
     assert json.loads(_printed(piped))["$schema"].startswith("https://json-schema.org/")
-
-
-def test_prepare_has_no_batch_to_derive_from(home: Home) -> None:
-    from core.config.presets import find_preset
-
-    config = resolve(load_preset(find_preset("prepare-text", home.presets)))
-    assert derived_numbers(config) == {}

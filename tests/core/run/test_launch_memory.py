@@ -10,7 +10,7 @@ import pytest
 from core.config.phases import Config
 from core.config.presets import find_preset, load_preset, resolve
 from core.run.directory import Home
-from tui.services.memory_words import launch_memory, parameters_of
+from core.run.launch_memory import launch_memory, parameters_of
 
 
 def config_of(name: str, *overrides: str) -> Config:
