@@ -85,7 +85,7 @@ class ProximalPolicy(Section):
     kl: Literal["reward", "loss"] = "reward"
     """Where the KL divergence from the reference counts: taken from the reward of each token, or added to the loss."""
     kl_coefficient: float = Field(default=0.05, ge=0, le=1e6)
-    """Weight of the KL divergence."""
+    """Weight of the KL divergence. 0: no reference is needed, and neither kl nor kl_estimator counts."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """How it is estimated from one token (http://joschu.net/blog/kl-approx.html)."""
     kl_target: float | None = Field(default=None, gt=0, le=1e6)

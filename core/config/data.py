@@ -120,8 +120,10 @@ class InstructionData(Section):
     max_unlabelled_rows: float = Field(default=0.01, ge=0, le=1)
     """Largest share of rows of which the loss may count nothing."""
     accept: list[Accepted] = Field(default=[], max_length=5)
-    """Faults in the tokens that stop the run unless they are accepted by name. dropped_answers: rows whose response
-    alone is longer than max_tokens are left out and counted; cut_answers: such responses are cut at their end."""
+    """Faults in the tokens that stop the run unless they are accepted by name. unlabelled_rows: more rows than
+    max_unlabelled_rows of which the loss counts nothing. double_begin: two begin tokens at the start. no_end_of_turn:
+    no special token at the end of an answer. dropped_answers: rows whose response alone is longer than max_tokens are
+    left out and counted; cut_answers: such responses are cut at their end."""
     held_out_fraction: float = Field(default=0.02, ge=0, le=0.5)
     """Share of the rows kept out of training for evaluation, chosen by the hash of seed and first question, so that
     all answers to a question stay on one side."""

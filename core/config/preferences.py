@@ -17,11 +17,12 @@ class Damage(Section):
     """How a worse answer is made from the answer of a row, where rows have one answer only."""
 
     rule: Literal["none", "shuffle_lines", "shuffle_words", "repeat", "cut", "other_answer"] = "none"
-    """none: rows are pairs already. shuffle_lines, shuffle_words: put lines (words, where there is one line) in another
-    order. repeat: say a part of the answer again and again. cut: leave out its end. other_answer: take the answer of
-    another row."""
+    """none: rows are pairs already. shuffle_lines, shuffle_words: put lines or words in another order. repeat: say a
+    part of the answer again and again in place of what follows it. cut: leave out its end. other_answer: take the
+    answer of another row. Of a single line the words are damaged, of a single word its characters."""
     strength: float = Field(default=0.5, gt=0, le=1)
-    """Share of the answer's lines or words that is damaged; at least one. Says nothing with other_answer."""
+    """Share of the answer's lines, words or characters that is damaged; at least one. Says nothing with
+    other_answer."""
 
 
 class _Answers(Section):
@@ -58,8 +59,9 @@ class PreferenceData(_Answers):
     damage: Damage = Damage()
     """Make pairs from rows with one answer: the answer is the better one, the damaged answer the worse one."""
     accept: list[Accepted] = Field(default=[], max_length=5)
-    """Faults in the tokens that stop the run unless they are accepted by name. dropped_answers: pairs of which an
-    answer alone is longer than max_tokens are left out and counted."""
+    """Faults in the tokens that stop the run unless they are accepted by name. double_begin: two begin tokens at the
+    start. no_end_of_turn: no special token at the end of an answer. dropped_answers: pairs of which an answer alone is
+    longer than max_tokens are left out and counted."""
 
 
 class PromptData(_Answers):

@@ -33,7 +33,9 @@ class Classifier(_Reward):
 class PythonReward(_Reward):
     """A function in a file of yours: function(prompts, responses, answers), three lists, gives a list of numbers.
 
-    The file is run in the training process with all its rights. Its hash is part of what a resume must find unchanged.
+    Prompts come without their template; answers are those of the rows, None where a row has none. A response for which
+    it gives NaN teaches nothing. The file is run in the training process with all its rights. Its hash is part of what
+    a resume must find unchanged.
     """
 
     kind: Literal["python"]
