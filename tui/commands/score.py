@@ -81,7 +81,7 @@ def line(row: Mapping[str, Any]) -> str:
     place = shown(str(row["place"]))
     if "margin" in row:
         return f"{place}  {row['chosen']:.4f}  {row['rejected']:.4f}  {row['margin']:+.4f}"
-    label = {True: "  good", False: "  bad"}.get(row.get("label"), "")  # type: ignore[arg-type]
+    label = "" if "label" not in row else "  good" if row["label"] else "  bad"
     return f"{place}  {row['score']:.4f}{label}"
 
 

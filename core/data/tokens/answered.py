@@ -91,10 +91,11 @@ class AnsweredEncoder:
         answer = max(len(better.ids), len(worse.ids)) - asked
         _check_fits(answer, self._max_tokens)
         head = 1 if self._tokenizer.adds_begin_token and answer + 2 <= self._max_tokens else 0
-        return tuple(  # type: ignore[return-value]
+        better, worse = (
             side.part(head=head, start=head + more, stop=len(side.ids), supervised=side.supervised[head + more :])
             for side in (better, worse)
         )
+        return better, worse
 
     def _shortened(self, side: Example) -> Example:
         answer = len(side.ids) - _prompt_length(side)

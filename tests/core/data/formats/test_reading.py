@@ -53,9 +53,10 @@ def test_every_row_survives_being_written_and_has_all_its_turns(filled: str) -> 
 
 
 def test_what_pairs_and_prompts_are_for_is_said() -> None:
-    for shape, words in (("ranked", "phase: reward"), ("prompts", "phase ppo or grpo")):
+    shapes: dict[RowFormat, str] = {"ranked": "phase: reward", "prompts": "phase ppo or grpo"}
+    for shape, words in shapes.items():
         with pytest.raises(DataError) as error:
-            list(conversations([], shape, Columns(), Tally("s", 1.0)))  # type: ignore[arg-type]
+            list(conversations([], shape, Columns(), Tally("s", 1.0)))
         assert words in (error.value.hint or "")
 
 

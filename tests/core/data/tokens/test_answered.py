@@ -97,13 +97,14 @@ def test_both_sides_are_what_fine_tuning_lays(folder: Folder, kind: str, templat
     assert set(marks.tolist()) == {0, 1, 2, 3}
 
 
-@SETTING
-@pytest.mark.parametrize("turns", [ASKED, EARLIER])
+@pytest.mark.parametrize(
+    ("kind", "template", "turns"),
+    [(kind, template, ASKED) for kind, template, _ in SETTINGS]
+    + [(kind, template, EARLIER) for kind, template, _ in SETTINGS if template],  # alpaca takes one question
+)
 def test_a_prompt_is_what_fine_tuning_lays_before_a_response(
-    folder: Folder, kind: str, template: str | None, end: str, turns: tuple[Turn, ...]
+    folder: Folder, kind: str, template: str | None, turns: tuple[Turn, ...]
 ) -> None:
-    if template is None and turns is EARLIER:
-        pytest.skip("the Alpaca templates take one question")
     place = folder(kind, template)
     ids, marks = only(place, Prompt(turns, "Four."))
     asked, answer = prompt_of(ids, marks)
@@ -119,13 +120,16 @@ def test_a_prompt_is_what_fine_tuning_lays_before_a_response(
         assert asked.tolist() == render_prompt(place, template_of(place), ASKED[0].content)
 
 
-@SETTING
-@pytest.mark.parametrize("answer", ["Four.", " The quick brown fox\n  jumps", "it is <|im_end|> or </s>"])
-def test_an_answer_comes_back_from_its_tokens(
-    folder: Folder, kind: str, template: str | None, end: str, answer: str
-) -> None:
-    if kind == "sentence_piece" and "<" in answer:
-        pytest.skip("its pieces have no such characters")
+@pytest.mark.parametrize(
+    ("kind", "template", "answer"),
+    [
+        (kind, template, answer)
+        for kind, template, _ in SETTINGS
+        for answer in ("Four.", " The quick brown fox\n  jumps", "it is <|im_end|> or </s>")
+        if kind != "sentence_piece" or "<" not in answer  # its pieces have no such characters
+    ],
+)
+def test_an_answer_comes_back_from_its_tokens(folder: Folder, kind: str, template: str | None, answer: str) -> None:
     place = folder(kind, template)
     ids, marks = only(place, Prompt(ASKED, answer))
     tokenizer = load_tokenizer(place)
