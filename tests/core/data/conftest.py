@@ -164,3 +164,9 @@ def thinking() -> str:
 def brackets() -> str:
     """A chat template that brings its own begin token and trims content."""
     return BRACKETS
+
+
+@pytest.fixture
+def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five files a unit, so that a small corpus has several."""
+    monkeypatch.setattr("core.data.cleaning.plan.GROUP_PARTS", 5)

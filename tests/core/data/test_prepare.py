@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -12,60 +11,18 @@ from typing import Any
 
 import pytest
 
-from core.config.data import InstructionData, TextData
 from core.data.cleaning import passes
 from core.data.cleaning.clean import Means
 from core.data.construction import AlreadyThereError
 from core.data.manifest import read_manifest
-from core.data.prepare import PreparationStopped, Prepared, prepare
-from core.data.progress import Work
+from core.data.prepare import PreparationStopped, Prepared
 from core.data.splits import is_held_out
 from core.data.tokens.shards import TokenShards, verify
 from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import DataError, ExitCode, StorageError, UsageError
+from tests.core.data.preparing import files_of, instructions, make, text_data
 
 Make = Callable[..., Prepared]
-
-
-def silent(stage: str, done: float, total: float | None, unit: str, note: str = "") -> None:
-    """Hear nothing."""
-
-
-def make(data: TextData | InstructionData, folder: Path, **options: Any) -> Prepared:
-    """Prepare with nobody watching."""
-    settings: dict[str, Any] = {"seed": 1, "model_tokenizer": None, "progress": silent, "should_stop": lambda: False}
-    settings |= options
-    work = Work(settings.pop("progress"), settings.pop("should_stop"))
-    return prepare(data, folder, work=work, **settings)
-
-
-def text_data(*sources: dict[str, Any], **fields: Any) -> TextData:
-    """Documents, with a tokenizer of 300 tokens trained on them."""
-    values = {
-        "kind": "text",
-        "sources": list(sources),
-        "tokenizer": {"kind": "train", "vocabulary_size": 300},
-        "held_out_fraction": 0.2,
-        **fields,
-    }
-    return TextData.model_validate_json(json.dumps(values))
-
-
-def instructions(path: Path, **fields: Any) -> InstructionData:
-    """Instructions from a JSON file."""
-    values = {
-        "kind": "instructions",
-        "sources": [{"kind": "json", "path": str(path)}],
-        "held_out_fraction": 0.2,
-        **fields,
-    }
-    return InstructionData.model_validate_json(json.dumps(values))
-
-
-@pytest.fixture
-def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five files a unit, so that a small corpus has several."""
-    monkeypatch.setattr("core.data.cleaning.plan.GROUP_PARTS", 5)
 
 
 @pytest.fixture
@@ -85,15 +42,6 @@ def rows(tmp_path: Path) -> Path:
     values = [{"instruction": f"Say {n}.", "input": "x" * (n % 2), "output": f"It is {n}."} for n in range(60)]
     path.write_text(json.dumps(values))
     return path
-
-
-def files_of(folder: Path) -> dict[str, str]:
-    """Every file of a folder with its hash."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 # ---------------------------------------------------------------- what comes out

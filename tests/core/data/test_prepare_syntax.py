@@ -17,7 +17,7 @@ from core.data.tokens.syntax import CLASSES
 from core.data.tokens.tokenize import DocumentPart
 from core.data.tokens.tokenizer_files import load_tokenizer
 from core.errors import DataError
-from tests.core.data.test_prepare import files_of, instructions, make, small_units, text_data  # noqa: F401 - a fixture
+from tests.core.data.preparing import files_of, instructions, make, text_data
 
 CODE = "def f{n}(x):\n\treturn 'é' + x * {n}  # {n}\r\n"
 
