@@ -2,7 +2,8 @@
 
 A step is one applied update, and a run goes by steps; but it saves, evaluates, samples and leaves only between two
 rollouts, where nothing but parameters, counters and the cursor has to be kept. So a run ends with the rollout in which
-it reaches its steps, and a run that was continued with more steps equals one that had them from the start.
+it reaches its steps, and a run that was continued with more steps equals one that had them from the start. A run of
+epochs ends with the rollout that completes them, also where flat groups or an early stop left updates out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from core.training.batches import Batches
 from core.training.course import Course, attend, count_step, due_at, leave, refused, saving_what_is_there
 from core.training.engine import StepResult
 from core.training.objectives import Objective
+from core.training.resume import Position
 from core.training.rollout import (
     Lessons,
     Prompt,
@@ -64,7 +66,7 @@ class PolicyWork(Course):
 
     each: responses to a prompt. epochs: how often a rollout is gone through. parts: the models that an update computes
     in turn, see `minibatches`. stop_kl: nats a token after which the remaining updates of a rollout are left out.
-    learn may change position.method.
+    rollouts: how many the configured epochs are, None where steps alone end the run. learn may change position.method.
     """
 
     writing: Writing
@@ -74,6 +76,7 @@ class PolicyWork(Course):
     each: int
     epochs: int
     stop_kl: float | None
+    rollouts: int | None = None
     parts: Sequence[Literal["policy", "value", "both"]] = ("policy",)
 
 
@@ -82,21 +85,33 @@ def first_memory() -> dict[str, int]:
     return {"rollout": 0, "since": 0}
 
 
+def planned_rollouts(config: PPOConfig | GRPOConfig, prompts: int, *, each: int) -> int | None:
+    """Return how many rollouts `schedule.epochs` passes over `prompts` are, the last one whole; None for so many steps.
+
+    `each`: responses to a prompt.
+    """
+    if config.schedule.steps:
+        return None
+    return max(1, math.ceil(prompts * (config.schedule.epochs or 1) / (config.rollout.responses // each)))
+
+
+def is_over(position: Position, *, steps: int, rollouts: int | None) -> bool:
+    """Tell whether a run at `position` has its steps, or its rollouts where they are counted."""
+    return position.step >= steps or (rollouts is not None and position.method["rollout"] >= rollouts)
+
+
 def planned_updates(config: PPOConfig | GRPOConfig, prompts: int, *, each: int, epochs: int) -> int:
     """Return the number of steps: as configured, or for so many epochs of `prompts`; whole rollouts in either case.
 
+    Of epochs there are fewer where updates are left out; the learning rate falls as if they had been made.
     Raises: DataError without prompts; UsageError where the warm-up is as long as the run.
     """
     if prompts == 0:
         raise DataError("the training split has no prompt", hint="Give more data, or a smaller held_out_fraction.")
     schedule, responses = config.schedule, config.rollout.responses
     updates = epochs * (responses // config.batch.size)
-    rollouts = (
-        math.ceil(schedule.steps / updates)
-        if schedule.steps
-        else math.ceil(prompts * (schedule.epochs or 1) / (responses // each))
-    )
-    steps = max(1, rollouts) * updates
+    rollouts = planned_rollouts(config, prompts, each=each) or math.ceil((schedule.steps or 1) / updates)
+    steps = rollouts * updates
     if schedule.warmup_steps >= steps:
         raise UsageError(
             f"schedule.warmup_steps is {schedule.warmup_steps}, and the run has {steps} steps",
@@ -106,7 +121,7 @@ def planned_updates(config: PPOConfig | GRPOConfig, prompts: int, *, each: int, 
 
 
 def improve(work: PolicyWork) -> Outcome:
-    """Roll out and update until `work.steps` updates are applied or the run is to leave, having saved a checkpoint.
+    """Roll out and update until the run `is_over` or is to leave, having saved a checkpoint.
 
     What is due, or asked by a console, is done after a rollout's updates: log, save, evaluate, sample, leave. Asked to
     leave while the policy writes, the run gives that rollout up; asked while it updates, it finishes them first.
@@ -117,7 +132,7 @@ def improve(work: PolicyWork) -> Outcome:
     """
     session, position = work.session, work.position
     attend(work, set(work.owed))
-    while position.step < work.steps:
+    while not is_over(position, steps=work.steps, rollouts=work.rollouts):
         if (reason := session.leaving()) is not None:
             return leave(work, reason)
         since, number = position.step, position.method["rollout"]
@@ -131,10 +146,12 @@ def improve(work: PolicyWork) -> Outcome:
             lessons = work.learn(rolled)
             _update(work, rolled, lessons)
         position.method |= {"rollout": number + 1, "since": since}
-        if not lessons.taught and _is_nothing_left(work, rolled):
-            attend(work, due_at(work.steps, work.steps, config=work.config))
+        is_last = not lessons.taught and _is_nothing_left(work, rolled)
+        is_last = is_last or is_over(position, steps=work.steps, rollouts=work.rollouts)
+        step = work.steps if is_last else position.step
+        attend(work, due_at(step, work.steps, config=work.config, since=since))
+        if is_last:
             break
-        attend(work, due_at(position.step, work.steps, config=work.config, since=since))
     if (reason := session.leaving()) is not None:
         return leave(work, reason)
     return "finished"
@@ -156,11 +173,16 @@ def _update(work: PolicyWork, rolled: RolledOut, lessons: Lessons) -> None:
     """Go through a rollout `work.epochs` times, an update a minibatch, unless the policy has moved far enough."""
     config = work.writing.config
     planned = max(1, work.epochs * math.ceil(len(lessons.taught) / config.batch.size))
+    tried = 0
     for epoch in range(work.epochs):
         for micro_batches in minibatches(config, rolled, lessons, epoch=epoch, parts=work.parts):
             begin = time.monotonic()
             work.session.leaving()  # not asked: it says that the run goes on, to who looks for one that is stuck
-            rate = learning_rate_at(work.position.step, steps=work.steps, schedule=config.schedule)
+            at = work.position.step
+            if work.rollouts is not None:  # updates that were left out bring the end no further away
+                at = rolled.number * (work.steps // work.rollouts) + tried
+            tried += 1
+            rate = learning_rate_at(at, steps=work.steps, schedule=config.schedule)
             result = work.engine.step(micro_batches, work.objective, learning_rate=rate)
             if not result.applied:
                 refused(work, result)

@@ -26,7 +26,15 @@ from core.training.batches import Batches, Deal
 from core.training.beginning import Beginning, Facts, Place, begin_attempt, quiet_libraries
 from core.training.engine import Engine
 from core.training.objectives import Objective
-from core.training.policy_loop import SERIES, PolicyWork, first_memory, improve, planned_updates
+from core.training.policy_loop import (
+    SERIES,
+    PolicyWork,
+    first_memory,
+    improve,
+    is_over,
+    planned_rollouts,
+    planned_updates,
+)
 from core.training.resume import Position
 from core.training.rewards import reward_sources
 from core.training.rollout import (
@@ -74,6 +82,7 @@ def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Metho
         return left_before_training(session)
     rows, held_out = _prompts(config, tokens)
     steps = planned_updates(config, len(rows), each=method.each, epochs=method.epochs)
+    rollouts = planned_rollouts(config, len(rows), each=method.each)
     batches = _in_order(config, rows, each=method.each)
 
     # 2. models, optimizer, rewards
@@ -92,6 +101,7 @@ def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Metho
     writing.actors.put_away()
 
     # 4. roll out and update
+    end = position.step if is_over(position, steps=steps, rollouts=rollouts) else steps
     evaluate_now, sample_now = _examinations(writing, held_out, batches, position, each=method.each)
     outcome = improve(
         PolicyWork(
@@ -104,13 +114,14 @@ def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Metho
             marks=marks,
             evaluate=evaluate_now if held_out else None,
             sample=sample_now,
-            owed=owed_at(session, config, step=position.step, steps=steps, since=position.method["since"]),
+            owed=owed_at(session, config, step=position.step, steps=end, since=position.method["since"]),
             writing=writing,
             learn=lambda rolled: method.learn(rolled, position.method),
             objective=method.objective(writing.actors),
             each=method.each,
             epochs=method.epochs,
             stop_kl=method.stop_kl,
+            rollouts=rollouts,
             parts=method.parts,
         )
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from statistics import fmean
 from typing import Any
 
 import pytest
 
 from core.run.directory import Home, RunDirectory
-from core.run.events import Evaluated, Finished, Notice, Resumed, Sampled
+from core.run.events import Evaluated, Finished, Notice, Resumed, Sampled, Started
+from core.training.checkpoint import load_newest
 from tests.core.policy_runs import THE, check_killed, column, home_with_base, of, policy_preset, reward_of
 from tests.training_runs import WORDS, broken_off, new_run, trace, work
 
@@ -157,6 +159,25 @@ def test_a_run_ends_before_its_last_step_where_nothing_is_left_to_learn(home: Ho
     assert "from rollout 1:" in notices[0].message
     assert (run.checkpoints / "step-00000002").is_dir()
     assert [event.step for event in of(run, Evaluated)] == [2]
+
+
+def test_a_run_of_epochs_ends_with_them_however_many_groups_were_flat(home: Home) -> None:
+    """One pass over the prompts, 4 a rollout: from the first half of the rollouts nothing is learned."""
+    path = home.path.parent / "late.py"
+    body = "    calls.append(1)", "    return [len(text) * (len(calls) > 4) for text in r]"
+    path.write_text("\n".join(("calls = []", "def reward(p, r, a):", *body)), encoding="utf-8")
+    schedule = {"kind": "linear", "epochs": 1.0, "steps": None}
+    cadence = {"evaluate_steps": 0, "sample_steps": 0, "checkpoint_steps": 0, "max_skipped_steps": 20}
+    rewards, grpo = [{"kind": "python", "path": str(path)}], {"group": 4, "drop_flat_groups": True}
+    run = trained(home, "epochs", rewards=rewards, grpo=grpo, schedule=schedule, cadence=cadence)
+    (started,), (finished,) = of(run, Started), of(run, Finished)
+    assert started.steps == 2 * math.ceil(started.facts["train_prompts"] / 4)
+    loaded = load_newest(run)
+    assert loaded is not None
+    assert loaded.snapshot.state["method"]["rollout"] == started.steps / 2
+    assert loaded.snapshot.step == finished.step < started.steps
+    assert [event.step for event in of(run, Evaluated)] == [finished.step]
+    assert column(run, "learning_rate")[-1] <= 3e-3 * 2 / started.steps, "it falls as if every update had been made"
 
 
 TOY: dict[str, Any] = {
