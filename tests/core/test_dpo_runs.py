@@ -89,6 +89,8 @@ def test_each_loss_falls(shared_home: Home, dpo: dict[str, Any], rows: str) -> N
     assert last.values["eval/loss"] < first.values["eval/loss"]
     assert ("eval/accuracy" in last.values) == (rows == "pairs")
     assert ("eval/reference_point" in last.values) == (dpo["loss"] == "kto")
+    facts = of(run, Started)[0].facts
+    assert (facts["train_pairs"] > 0, facts["judged_answers"] > 0) == (rows == "pairs", rows == "judged")
     if "reference" in dpo or dpo["loss"] == "orpo":
         assert not reference_was_computed(run)
 

@@ -22,7 +22,7 @@ from core.model.load import load_folder
 from core.model.merge import merge_adapter
 from core.model.quantized import quantized_layers
 from core.model.resolve import resolve_model
-from core.model.reward_model import begin_reward_model, load_reward_model, save_reward_model
+from core.model.reward_model import begin_reward_model, load_reward_model, save_reward_model, write_reward_model
 from core.model.reward_record import RewardRecord, check_same_text, read_reward_record
 from core.model.scalar_head import document_scores
 from core.model.verification import verify_reading
@@ -187,6 +187,11 @@ def test_padding_is_a_token_that_ends_no_text(make: Callable[..., Made]) -> None
     settings = json.loads((made.folder / "tokenizer_config.json").read_text())
     (made.folder / "tokenizer_config.json").write_text(json.dumps({**settings, "pad_token": token}))
     assert padding_token(made.folder, [END]) == (token, PAD)
+    made.model.generation_config.eos_token_id = PAD  # where chat models declare the end of a turn
+    again = made.folder.with_name("again")
+    again.mkdir()
+    write_reward_model(made.model, made.folder, again, record=read_reward_record(made.folder))
+    assert json.loads((again / "config.json").read_text())["pad_token_id"] == 94
 
 
 def test_only_what_a_score_comes_from_is_trained(build: Build) -> None:

@@ -17,7 +17,7 @@ from core.model.batch import IGNORED
 from core.training.batches import Batches, Cursor, Deal
 from core.training.policy_examples import evaluate, sample
 from core.training.policy_loop import planned_updates
-from core.training.rollout import Lessons, PromptRows, RolledOut, as_they_are, minibatches, response_batch
+from core.training.rollout import Lessons, PromptRows, RolledOut, as_they_are, epoch_order, minibatches, response_batch
 from core.training.writing import Writing, judge, response_seeds, roll_out, write
 from tests.core.training.policies import END, PROMPTS, Source, ppo_config, tiny_model, writing_of
 
@@ -40,7 +40,7 @@ class PromptShards:
 
 
 def test_prompts_keep_their_end_and_their_answer() -> None:
-    rows = PromptRows(PromptShards(), longest=4)  # type: ignore[arg-type]
+    rows = PromptRows(PromptShards(), longest=4)  # type: ignore[arg-type]  # a stand-in of shards
     assert [(p.number, p.ids, p.answer_ids) for p in (rows[0], rows[2])] == [
         (0, (0, 1, 2), (3, 4)), (2, (25, 26, 27, 28), ()),
     ]  # fmt: skip
@@ -48,7 +48,7 @@ def test_prompts_keep_their_end_and_their_answer() -> None:
 
 
 def test_the_cursor_alone_decides_which_prompts_come_next() -> None:
-    rows = PromptRows(PromptShards(), longest=9)  # type: ignore[arg-type]
+    rows = PromptRows(PromptShards(), longest=9)  # type: ignore[arg-type]  # a stand-in of shards
 
     def batches() -> Batches[Any]:
         return Batches(rows, Deal(2, 2, seed=5), pack=as_they_are)
@@ -63,6 +63,7 @@ def test_the_cursor_alone_decides_which_prompts_come_next() -> None:
 
 def test_targets_are_the_written_tokens_and_nothing_else() -> None:
     rolled = rolled_out(writing_of(ppo_config()))
+    rolled = replace(rolled, prompts=tuple(replace(prompt, number=prompt.number + 40) for prompt in rolled.prompts))
     lessons = Lessons(rolled.old * 2, rolled.old * 3, [0, 1, 2, 3], {})
     batch = response_batch(rolled, lessons, [3, 1])
     start = 0
@@ -80,7 +81,7 @@ def test_targets_are_the_written_tokens_and_nothing_else() -> None:
     assert torch.equal(batch.advantages, 2 * own)
     assert batch.returns is not None
     assert torch.equal(batch.returns, 3 * own)
-    assert batch.rows == (3, 1)
+    assert batch.rows == (43, 41), "documents, and not places in the rollout"
 
 
 def test_old_log_probabilities_are_those_of_each_response_alone() -> None:
@@ -113,6 +114,7 @@ def test_every_response_that_teaches_is_gone_through_once_an_epoch_and_in_anothe
         orders.append([row for step in steps for batch in step if batch.part == "policy" for row in batch.rows])
     assert all(sorted(order) == [0, 1, 3] for order in orders)
     assert len({tuple(order) for order in orders}) > 1
+    assert epoch_order(config.seed, 0, 0, 20) != epoch_order(config.seed, 1, 0, 20), "nor is it that of each rollout"
 
 
 def test_a_rollout_depends_on_its_number_and_each_response_on_its_seed() -> None:
@@ -120,6 +122,8 @@ def test_a_rollout_depends_on_its_number_and_each_response_on_its_seed() -> None
     first, again, other = (rolled_out(writing, number) for number in (0, 0, 1))
     assert first.answered == again.answered
     assert first.answered != other.answered
+    for one in first.answered:  # with the space that stands between it and its prompt
+        assert one.text == "".join(f" w{token}" for token in one.response.tokens)
     assert response_seeds(3, 7, 2) == response_seeds(3, 7, 9)[:2]
     pairs = rolled_out(writing, each=2)
     assert [one.prompt_ids for one in pairs.answered] == [prompt.ids for prompt in PROMPTS for _ in range(2)]
