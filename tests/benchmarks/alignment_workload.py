@@ -88,6 +88,14 @@ class AlignmentPlan:
         return self.folder / "reward.py"
 
 
+def entered() -> tuple[AlignmentPlan, Dtype, Method]:
+    """Return what the command line of an entrant names: PLAN DTYPE METHOD."""
+    path, dtype, method = sys.argv[1:4]
+    dtypes: dict[str, Dtype] = {"fp32": "fp32", "bf16": "bf16"}
+    methods: dict[str, Method] = {known: known for known in METHODS}
+    return AlignmentPlan.loaded(path), dtypes[dtype], methods[method]
+
+
 def preset(plan: AlignmentPlan, method: Method, *, dtype: Dtype) -> dict[str, Any]:
     """Return Footplate's preset of a race: defaults, where nothing else is said."""
     is_paired = method in ("reward", "dpo")

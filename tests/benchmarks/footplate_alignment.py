@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import time
 from typing import Any
+from unittest.mock import patch
 
-from tests.benchmarks.alignment_workload import AlignmentPlan, Method, preset
+from tests.benchmarks.alignment_workload import Method, entered, preset
 from tests.benchmarks.gate import Ended, Gate
 
 
@@ -27,10 +27,8 @@ def main() -> None:
     from core.run.session import Session
     from core.training.batches import Batches
 
-    plan, dtype = AlignmentPlan.loaded(sys.argv[1]), sys.argv[2]
-    method: Method = sys.argv[3]  # type: ignore[assignment]
-    values = preset(plan, method, dtype=dtype)  # type: ignore[arg-type]
-    config: Any = resolve(read_yaml(json.dumps(values), "benchmark.yaml"))
+    plan, dtype, method = entered()
+    config: Any = resolve(read_yaml(json.dumps(preset(plan, method, dtype=dtype)), "benchmark.yaml"))
     run = create_run(Home(plan.base.home), None, "benchmark", dump_config(config))
     dealt = Batches.next_step
 
@@ -38,7 +36,6 @@ def main() -> None:
         gate.wait()
         return dealt(batches)
 
-    Batches.next_step = gated  # type: ignore[method-assign]
     facts: dict[str, Any] = {}
     computed = dpo.reference_log_probs
 
@@ -48,9 +45,9 @@ def main() -> None:
         facts["reference_seconds_a_pair"] = (time.perf_counter() - begin) / sum(map(len, rows.values()))
         return found
 
-    dpo.reference_log_probs = timed
     phases: dict[Method, Any] = {"reward": reward, "dpo": dpo, "grpo": grpo, "ppo": ppo}
-    with Session.open(run, config, 1) as session, contextlib.suppress(Ended):
+    watched = patch.object(Batches, "next_step", gated), patch.object(dpo, "reference_log_probs", timed)
+    with watched[0], watched[1], Session.open(run, config, 1) as session, contextlib.suppress(Ended):
         phases[method].run(config, session, allow_inexact=False)
     reader = MetricsReader(run)
     reader.refresh()

@@ -7,7 +7,6 @@ as Footplate writes one, and neither evaluation nor checkpoints nor gradient che
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, Trainer
 
-from tests.benchmarks.alignment_workload import BETA, CLIP, TEMPERATURE, AlignmentPlan, Method
+from tests.benchmarks.alignment_workload import BETA, CLIP, TEMPERATURE, AlignmentPlan, Method, entered
 from tests.benchmarks.bare_entrant import decayed_groups
 from tests.benchmarks.gate import Ended, Gate
 from tests.benchmarks.peer_entrant import GatedSteps
@@ -112,7 +111,7 @@ def _reward(plan: AlignmentPlan, dtype: str, output: str, shared: dict[str, Any]
 def _dpo(plan: AlignmentPlan, dtype: str, output: str, shared: dict[str, Any]) -> Trainer:
     from trl import DPOConfig, DPOTrainer
 
-    class OnTokens(DPOTrainer):  # type: ignore[misc]
+    class OnTokens(DPOTrainer):  # type: ignore[misc]  # TRL has no types
         """Takes tokens as they are, as RewardTrainer and SFTTrainer do."""
 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
@@ -152,8 +151,7 @@ def _grpo(plan: AlignmentPlan, dtype: str, output: str, shared: dict[str, Any]) 
 def main() -> None:
     """Train until the referee has seen enough."""
     gate = Gate()
-    plan, dtype = AlignmentPlan.loaded(sys.argv[1]), sys.argv[2]
-    method: Method = sys.argv[3]  # type: ignore[assignment]
+    plan, dtype, method = entered()
     callback = LongerSteps(gate)
     with tempfile.TemporaryDirectory() as output:
         chosen = trainer(plan, dtype, method, output, callback)

@@ -83,6 +83,12 @@ def texts(made: Prepared, side: Side) -> tuple[str, str]:
 # ---------------------------------------------------------------- preferences
 
 
+def both_sides(ids: Any, marks: Any) -> tuple[Side, Side]:
+    sides = pair_of(ids, marks)
+    assert len(sides) == 2
+    return sides
+
+
 def test_pairs_and_judged_answers_come_back_from_their_shards(written: Written, make: Make) -> None:
     pairs = written([pair(number) for number in range(40)], "pairs.jsonl")
     singles = written([judged(number, number % 3 == 0) for number in range(30)], "judged.jsonl")
@@ -241,14 +247,15 @@ def test_filters_see_a_pair_whole_or_its_prompt(written: Written, make: Make) ->
     masked = make("preferences", written([pair(n, rejected=f"mail to m{n}@firm.com") for n in range(40)]),
                   filters=[{"kind": "personal_data"}], folder="masked")  # fmt: skip
     for ids, marks in documents(masked, "train"):
-        assert "@firm.com" not in texts(masked, pair_of(ids, marks)[1])[1]  # type: ignore[misc]
+        _, worse = both_sides(ids, marks)
+        assert "@firm.com" not in texts(masked, worse)[1]
 
 
 def test_preferences_can_train_their_own_tokenizer(written: Written, make: Make) -> None:
     path = written([pair(number) for number in range(40)])
     made = make("preferences", path, tokenizer={"kind": "train", "vocabulary_size": 300})
     assert (made.manifest.template, made.manifest.stop_token_ids) == ("alpaca", [0])
-    better, worse = pair_of(*documents(made, "train")[0])  # type: ignore[misc]
+    better, worse = both_sides(*documents(made, "train")[0])
     assert texts(made, worse) == (texts(made, better)[0], "No.<|endoftext|>")
 
 

@@ -27,7 +27,7 @@ TEMPERATURE = 0.7
 def reading_of(model: Any, head: str, *, packing: str = "documents", attention: str = "documents") -> Reading:
     reading = verify_reading(model, "auto")
     model.set_attn_implementation(attention)
-    return replace(reading, head=head, packing=packing, attention=attention, chunk=4)  # type: ignore[arg-type]
+    return replace(reading, head=head, packing=packing, attention=attention, chunk=4)  # type: ignore[arg-type]  # names from lists
 
 
 def padded(batch: PackedBatch, count: int) -> PackedBatch:

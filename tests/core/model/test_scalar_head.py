@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from core.model.batch import IGNORED, PackedBatch, packed
-from core.model.reading import Reading, next_token_loss
+from core.model.reading import Packing, Reading, next_token_loss
 from core.model.scalar_head import add_head, document_scores, target_values
 from core.model.verification import verify_reading
 from tests.core.model.reference import gradients
@@ -71,13 +71,13 @@ def test_scores_equal_those_of_transformers_whatever_the_padding(
 
 
 @pytest.mark.parametrize(("packing", "attention"), [("dense", "sdpa"), ("unpacked", "sdpa")])
-def test_every_packing_finds_the_last_token(packing: str, attention: str, build: Callable[..., Any]) -> None:
+def test_every_packing_finds_the_last_token(packing: Packing, attention: str, build: Callable[..., Any]) -> None:
     model, reading = scoring(build)
     batch = padded(packed(ROWS, ROWS), 3)
     with torch.no_grad():
         right = document_scores(model, reading, batch)
         model.set_attn_implementation(attention)
-        found = document_scores(model, replace(reading, packing=packing, attention=attention), batch)  # type: ignore[arg-type]
+        found = document_scores(model, replace(reading, packing=packing, attention=attention), batch)
     torch.testing.assert_close(found, right, rtol=0, atol=1e-5)
 
 
@@ -138,10 +138,10 @@ def test_weights_come_from_their_own_seed(build: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("head", ["stub", "linear"])
 def test_a_head_has_no_part_in_the_loss_of_tokens(
-    head: str, build: Callable[..., Any], row: Callable[..., PackedBatch]
+    head: Literal["stub", "linear"], build: Callable[..., Any], row: Callable[..., PackedBatch]
 ) -> None:
     model, batch = build(), row(9, 12)
-    reading = replace(verify_reading(model, "auto"), head=head)  # type: ignore[arg-type]
+    reading = replace(verify_reading(model, "auto"), head=head)
     expected = gradients(model, next_token_loss(model, reading, batch))
     add_head(model, "score", seed=11)
     found = gradients(model, next_token_loss(model, reading, batch))

@@ -89,9 +89,9 @@ def ours(case: Case, settings: GroupRelative, parts: Sequence[Sequence[int]]) ->
     total = 0.0
     for batch in batches:
         terms = objective(case.policy, batch).sums
-        loss = sum(w * s / c for w, s, c in zip(objective.weights, terms, counts, strict=True))
-        loss.backward()  # type: ignore[union-attr]
-        total += float(loss.detach())  # type: ignore[union-attr]
+        loss = torch.stack([w * s / c for w, s, c in zip(objective.weights, terms, counts, strict=True)]).sum()
+        torch.autograd.backward(loss)
+        total += float(loss.detach())
     return total, gradients(case.policy)
 
 

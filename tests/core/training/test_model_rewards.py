@@ -66,7 +66,7 @@ def answered(rows: Sequence[Sequence[int]] = ROWS) -> list[Answered]:
 
 def reward_of(run: str, home: Home, made: Made, *, role: Role | None = None) -> RunSource:
     template = read_reward_record(made.folder).template
-    policy = Policy(made.folder, PolicyData(template))  # type: ignore[arg-type]
+    policy = Policy(made.folder, PolicyData(template))  # type: ignore[arg-type]  # a stand-in of the manifest
     return run_reward(RewardModelRun(kind="run", run=run), home, policy, device=CPU, dtype="fp32", role=role)
 
 
@@ -104,7 +104,7 @@ def test_another_template_or_tokenizer_is_refused(made: Made, run: str, home: Ho
     record = read_reward_record(made.folder)
     other = "chat" if record.template != "chat" else "alpaca"
     write_reward_record(made.folder, record.model_copy(update={"template": other}))
-    policy = Policy(made.folder, PolicyData(record.template))  # type: ignore[arg-type]
+    policy = Policy(made.folder, PolicyData(record.template))  # type: ignore[arg-type]  # a stand-in of the manifest
     reward = RewardModelRun(kind="run", run=run)
     with pytest.raises(UsageError, match=rf"judge was trained on template {other}, expected {record.template}"):
         run_reward(reward, home, policy, device=CPU, dtype="fp32", role=None)
@@ -141,7 +141,7 @@ def test_a_classifier_reads_prompts_without_their_template(tmp_path: Path) -> No
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.save(str(path))
-    policy = Policy(path.parent, PolicyData("alpaca"))  # type: ignore[arg-type]
+    policy = Policy(path.parent, PolicyData("alpaca"))  # type: ignore[arg-type]  # a stand-in of the manifest
     source = classifier_reward(Classifier(kind="classifier", path=str(folder)), policy, device=CPU)
     laid = "### Instruction:\nWhat is it?\n\n### Response:\n"
     found = source([Answered((1,), Response((1,), (2,), True), laid, "This.", None)])

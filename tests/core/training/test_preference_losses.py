@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -82,8 +83,8 @@ def test_calibration_of_a_perfect_and_of_a_boasting_model() -> None:
         (lambda m: hinge_loss(m, beta=0.1), 11.0, 0.0),
     ],
 )
-def test_losses_of_margins_by_hand(loss: object, margin: float, expected: float) -> None:
-    assert loss(each(margin)).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)  # type: ignore[operator]
+def test_losses_of_margins_by_hand(loss: Callable[[Tensor], Tensor], margin: float, expected: float) -> None:
+    assert loss(each(margin)).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_log_odds_in_float32_are_those_of_float64_from_end_to_end() -> None:

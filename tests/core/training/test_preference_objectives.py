@@ -105,7 +105,7 @@ def step(objective: Any, model: Any, batches: Sequence[PairBatch]) -> tuple[floa
         terms = objective(model, batch)
         parts = zip(objective.weights, terms.sums, counts, strict=True)
         loss = torch.stack([weight * term / count for weight, term, count in parts]).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         total += float(loss.detach())
         for name, (value, items) in terms.metrics.items():
             shown[name][0] += float(value)
@@ -212,7 +212,7 @@ def test_orpo_is_trl_s_with_the_likelihood_of_answers_alone(policy: Any) -> None
     losses, *_ = trainer.odds_ratio_loss(chosen, rejected)
     lengths = torch.tensor([len(row["chosen_ids"]) for row in rows])
     expected = -(chosen * lengths).sum() / lengths.sum() - losses.mean()
-    expected.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(expected)
     by_trl = gradients(policy)
     objective = DirectPreferences(READING, DirectPreference(loss="orpo", beta=0.25))
     found, by_us, _ = step(objective, policy, batches_of(PAIRS, [[0, 1, 2], [3, 4]]))
