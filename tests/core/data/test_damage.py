@@ -125,6 +125,24 @@ def test_one_character_is_said_again_and_can_be_damaged_by_nothing_else() -> Non
         assert "rows:0: expected an answer that" in tally.errors[0]
 
 
+def test_a_shuffle_that_changes_nothing_is_drawn_again() -> None:
+    for seed in range(20):
+        assert sorted(worse("x x y", rule("shuffle_words", 0.01), seed).split()) == ["x", "x", "y"]
+
+
+@pytest.mark.parametrize("name", ["shuffle_lines", "shuffle_words", "repeat", "cut"])
+def test_of_an_empty_answer_nothing_can_be_damaged(name: str) -> None:
+    tally = Tally("rows", 1.0)
+    assert made([" \n", ""], rule(name), tally=tally) == []
+    assert tally.bad == {"equal_pair": 2}
+
+
+def test_an_empty_answer_is_no_worse_one() -> None:
+    tally = Tally("rows", 1.0)
+    assert [pair.chosen[0].content for pair in made(["yes", " "], rule("other_answer"), tally=tally)] == [" "]
+    assert tally.bad == {"equal_pair": 1}
+
+
 def test_another_answer_is_that_of_another_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK", 4)
     answers = [f"answer {number}" for number in range(9)]

@@ -42,11 +42,11 @@ def test_first_and_last_of_each_declared_series_in_its_order(run: RunDirectory) 
 
 
 def test_what_a_resume_went_back_behind_does_not_count(run: RunDirectory) -> None:
-    first = [STARTED, evaluated(0, reward=1.0), evaluated(4, reward=2.0), evaluated(8, reward=3.0)]
+    first = [STARTED, evaluated(0, reward=1.0), evaluated(5, reward=2.0), evaluated(8, reward=3.0)]
     later = [STARTED, Resumed(step=5, checkpoint="step-00000005"), evaluated(6, reward=2.5)]
     assert before_after(written(run, first)) == [BeforeAfter(REWARD, 0, 1.0, 8, 3.0)]
     written(run, (), later[:2])
-    assert before_after(run) == [BeforeAfter(REWARD, 0, 1.0, 4, 2.0)]
+    assert before_after(run) == [BeforeAfter(REWARD, 0, 1.0, 5, 2.0)]
     written(run, (), (), later)
     assert before_after(run) == [BeforeAfter(REWARD, 0, 1.0, 6, 2.5)]
 

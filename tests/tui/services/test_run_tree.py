@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from core.run.directory import Home, RunDirectory
@@ -45,6 +47,14 @@ def test_stages_stand_below_their_pipeline_in_order_and_once(home: Home) -> None
     assert rows[1].row.progress == "stage 3/4"
 
 
+def test_a_stage_whose_run_is_gone_says_so(home: Home) -> None:
+    pipeline_run(home)
+    shutil.rmtree(home.runs / "rlhf-judge")
+    gone = tree_rows(rows_of(home), frozenset())[2]
+    assert (gone.title, gone.has_begun) == ("judge", False)
+    assert gone.row.state.words == "its run rlhf-judge is not among those listed"
+
+
 def test_a_folded_pipeline_stands_alone(home: Home) -> None:
     pipeline_run(home)
     assert titles(tree_rows(rows_of(home), frozenset({"rlhf"}))) == ["▸ rlhf"]
@@ -78,10 +88,24 @@ def test_what_has_changed_is_told_newest_stage_first(home: Home) -> None:
     assert change_list(stages, {}) == []
 
 
+def test_a_stage_that_is_at_work_again_has_changed_nothing_yet(home: Home) -> None:
+    watch = StagesWatch(pipeline_run(home, is_done=True).run)
+    found = watch.look()
+    assert found is not None
+    assert {"judge", "polish"} <= found[1].keys()
+    (attempt,) = RunDirectory(home.runs / "rlhf-judge").attempts()
+    attempt.exit.unlink()
+    found = watch.look()
+    assert found is not None
+    assert "judge" not in found[1]
+    assert "polish" in found[1]
+
+
 def test_a_stage_in_a_line_and_a_look_that_finds_nothing_new(home: Home) -> None:
     watch = StagesWatch(pipeline_run(home).run)
     found = watch.look()
     assert found is not None
+    assert watch.look() is None
     lines = [text_of(one) for one in stage_list(found[0], 80)]
     assert "60/200" in lines[2]
     assert lines[3].split() == ["·", "polish", "ppo", "waiting"]

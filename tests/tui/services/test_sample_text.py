@@ -36,13 +36,15 @@ def test_line_ends_inside_tokens_break_the_line_and_no_line_is_too_long() -> Non
     assert found[1:4] == ["│ def f():", "│     return", "│ "]
     assert max(map(cell_count, found[1:])) <= SAMPLE_WIDTH + 2
     assert sum(line.count("漢") for line in found) == 180
+    found = [text_of(one) for one in sample_lines(Sampled(step=1, prompt="p", text="", tokens=("漢" * 50,)))]
+    assert found[1].startswith("│ 漢"), "no empty line before a token that is longer than a line"
 
 
 def test_what_is_long_is_cut_and_says_so() -> None:
     event = Sampled(step=1, prompt="line\n" * 30, text="", values={"reward": 0.0}, tokens=("x\n",) * 400, marks=(1.0,))
     found = [text_of(one) for one in sample_lines(event)]
     assert "> … 23 more lines of the prompt" in found
-    assert found[-2].startswith("│ … 36")
+    assert found[-2] == "│ … 360 more tokens"
     assert len(found) < 60
 
 

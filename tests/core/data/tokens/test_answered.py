@@ -13,7 +13,7 @@ from core.config.code import CodeTokens
 from core.data.formats import Conversation, Judged, Preference, Prompt, Turn
 from core.data.tally import RowError
 from core.data.tokens.answered import Answered, AnsweredEncoder, Marked, answer_text
-from core.data.tokens.examples import ExampleEncoder
+from core.data.tokens.examples import Example, ExampleEncoder
 from core.data.tokens.faults import Faults
 from core.data.tokens.sides import Side, pair_of, prompt_of
 from core.data.tokens.templates import TemplateName, render_prompt
@@ -194,6 +194,25 @@ def test_an_answer_that_alone_is_longer_is_a_bad_row(folder: Folder, which: str)
     assert isinstance(found, RowError)
     assert (found.code, f"fewer than {answer} tokens" in str(found)) == ("over_long", True)
     assert faults.counts == {}
+
+
+def test_where_one_token_of_the_prompt_fits_it_is_the_one_before_the_answer(folder: Folder) -> None:
+    place = folder("sentence_piece", "chatml")
+    better, worse = sides(place, PAIR)
+    longest = max((better, worse), key=lambda side: len(side.ids))
+    answer = int(longest.supervised.sum())
+    cut = sides(place, PAIR, answer + 1)
+    assert longest.ids[-answer - 1 :].tolist() in [side.ids.tolist() for side in cut]
+    assert sides(place, PAIR, answer + 2)[0].ids[0] == load_tokenizer(place).prefix_ids[0], "with two it is the begin token and that"
+
+
+def test_sides_of_which_one_has_a_longer_prompt_are_no_pair(folder: Folder) -> None:
+    tokenizer = load_tokenizer(folder("byte_level", None))
+    encoder = AnsweredEncoder(tokenizer, ExampleEncoder(tokenizer, "alpaca", 9), 9)
+    better = Example(np.array([1, 2, 3]), np.array([False, False, True]))
+    worse = Example(np.array([1, 2, 5, 3]), np.array([False, False, False, True]))
+    with pytest.raises(RowError, match="a template that writes two"):
+        encoder.pair(better, worse)
 
 
 @pytest.mark.parametrize("label", [True, False])
