@@ -203,7 +203,7 @@ def test_where_one_token_of_the_prompt_fits_it_is_the_one_before_the_answer(fold
     answer = int(longest.supervised.sum())
     cut = sides(place, PAIR, answer + 1)
     assert longest.ids[-answer - 1 :].tolist() in [side.ids.tolist() for side in cut]
-    assert sides(place, PAIR, answer + 2)[0].ids[0] == load_tokenizer(place).prefix_ids[0], "with two it is the begin token and that"
+    assert sides(place, PAIR, answer + 2)[0].ids[0] == load_tokenizer(place).prefix_ids[0], "there is room for both"
 
 
 def test_sides_of_which_one_has_a_longer_prompt_are_no_pair(folder: Folder) -> None:
