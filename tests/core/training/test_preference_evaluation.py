@@ -20,10 +20,8 @@ from core.training.preference_evaluation import (
     score_statistics,
 )
 from core.training.preference_objectives import DirectPreferences, PairwiseReward
+from tests.core.training.preference_models import JUDGED, LENGTH, PAIRS, READING, batches_of, known, tiny_model
 from tests.core.training.preferences import PreferenceShards
-from tests.core.training.test_preference_objectives import JUDGED, LENGTH, PAIRS, READING, batches_of, known, tiny_model
-from tests.core.training.test_preference_objectives import policy as policy
-from tests.core.training.test_preference_objectives import scorer as scorer
 
 
 def examination(documents: Any, *, micro_size: int, reference: Any = None, limit: int | None = None,

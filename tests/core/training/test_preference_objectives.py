@@ -10,17 +10,14 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.config.alignment import DirectPreference, RewardModelling
 from core.model.reading import Reading
 from core.model.roles import Role
-from core.model.scalar_head import add_head
-from core.training.pairs import PairBatch, PairRows, References, pack_pairs
+from core.training.pairs import PairBatch
 from core.training.preference_losses import kto_reference_point
 from core.training.preference_objectives import (
     DirectPreferences,
@@ -28,71 +25,15 @@ from core.training.preference_objectives import (
     answer_log_probs,
     with_reference_point,
 )
-from tests.core.training.preferences import Document, PreferenceShards, judged, pair, random_pairs
-
-VOCABULARY, LENGTH = 97, 32
-READING = Reading("dense", "matrix", chunk=5)
-PAIRS = random_pairs(5, vocabulary=VOCABULARY)
-
-
-def tiny_model(seed: int = 1) -> Any:
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, tie_word_embeddings=True, use_cache=False, pad_token_id=0,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2.0)  # as fresh ones are, they hardly tell tokens apart
-    return model
-
-
-@pytest.fixture(scope="module")
-def policy() -> Any:
-    """A policy that has moved away from `tiny_model`, which is its reference."""
-    torch.set_num_threads(1)
-    model = tiny_model()
-    torch.manual_seed(10)  # one by which KTO's reference point is above 0
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.02)
-    return model
-
-
-@pytest.fixture(scope="module")
-def scorer() -> Any:
-    torch.set_num_threads(1)
-    model = tiny_model()
-    add_head(model, "score", seed=2)
-    return model
-
-
-def batches_of(
-    documents: Sequence[Document],
-    parts: Sequence[Sequence[int]],
-    *,
-    reference: Any = None,
-    mismatched: bool = False,
-    pad_to: int | None = None,
-) -> list[PairBatch]:
-    """Return these rows as micro-batches, with what `reference` says of them."""
-    shards: Any = PreferenceShards(documents)
-    rows = PairRows(shards, length=LENGTH, mismatched=mismatched)
-    if reference is not None:
-        rows = PairRows(shards, length=LENGTH, mismatched=mismatched, references=known(rows, reference))
-    return [pack_pairs([rows[n] for n in part], numbers=tuple(part), pad_to=pad_to) for part in parts]
-
-
-def known(rows: PairRows, reference: Any) -> References:
-    answers, others = (np.full((len(rows), 2), np.nan, np.float32) for _ in range(2))
-    for number in range(len(rows)):
-        batch = pack_pairs([rows[number]], numbers=(number,))
-        with torch.no_grad():
-            answers[number, : batch.documents] = answer_log_probs(reference, READING, batch.packed).numpy()
-            if batch.mismatched is not None:
-                others[number, : batch.documents] = answer_log_probs(reference, READING, batch.mismatched).numpy()
-    return References(answers, others)
+from tests.core.training.preference_models import (
+    JUDGED,
+    PAIRS,
+    READING,
+    batches_of,
+    engine_of,
+    tiny_model,
+)
+from tests.core.training.preferences import Document, pair
 
 
 def step(objective: Any, model: Any, batches: Sequence[PairBatch]) -> tuple[float, dict[str, Tensor], dict[str, float]]:
@@ -229,14 +170,6 @@ def orpo_part(prompt: list[int], answer: list[int], part: str) -> Tensor:
     return torch.tensor(values[part])
 
 
-JUDGED = [
-    judged([5, 6, 7], [8, 9], is_good=True),
-    judged([10, 11], [12], is_good=False),
-    judged([13, 14], [15, 16, 17, 18], is_good=False),
-    judged([19], [20, 21, 22], is_good=True),
-]
-
-
 def test_kto_is_trl_s_with_the_same_mismatched_answers(policy: Any) -> None:
     kto = pytest.importorskip("trl.trainer.kto_trainer")
     from trl.trainer.utils import add_fused_lm_head
@@ -274,11 +207,6 @@ def test_kto_is_trl_s_with_the_same_mismatched_answers(policy: Any) -> None:
     assert shown["train/reference_point"] > 0.1, "it is cut at 0: nothing was tested"
     assert found == pytest.approx(expected.item(), abs=1e-5)
     assert_close(by_us, by_trl)
-
-
-def engine_of(model: Any) -> Any:
-    """Return an engine that calls functions on the model as they are."""
-    return SimpleNamespace(device=torch.device("cpu"), call=lambda function, *rest: function(model, *rest))
 
 
 @pytest.mark.parametrize("centring", [0.0, 0.3])

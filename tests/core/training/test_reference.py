@@ -19,8 +19,8 @@ from core.run.directory import RunDirectory
 from core.training.batches import Deal
 from core.training.pairs import PairRows, References
 from core.training.reference import ReferenceModel, reference_log_probs, references_digest
+from tests.core.training.preference_models import JUDGED, LENGTH, PAIRS, READING, engine_of, known, tiny_model
 from tests.core.training.preferences import PreferenceShards
-from tests.core.training.test_preference_objectives import JUDGED, LENGTH, PAIRS, READING, engine_of, known, tiny_model
 
 ROWS = [JUDGED[1], PAIRS[0], PAIRS[1], JUDGED[0], PAIRS[2], JUDGED[2], PAIRS[3]]
 
