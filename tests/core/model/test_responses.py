@@ -251,6 +251,9 @@ def test_the_ends_of_the_unit_interval() -> None:
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]]).repeat(3, 1)
     uniform = torch.tensor([0.0, 0.5, np.nextafter(1.0, 0.0)], dtype=torch.float64)
     assert choose(logits, uniform, 1.0).tolist() == [3, 1, 1]
+    rounded = torch.randn(64, 1000, generator=torch.Generator().manual_seed(1))
+    assert (rounded.softmax(-1).double().sum(-1) < 1).any(), "some probabilities sum to less than 1"
+    assert int(choose(rounded, torch.zeros(64, dtype=torch.float64), 1.0).max()) < 1000
 
 
 def test_a_draw_turns_its_probabilities_by_the_temperature() -> None:
