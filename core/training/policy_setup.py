@@ -103,28 +103,15 @@ def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Metho
     # 4. roll out and update
     end = position.step if is_over(position, steps=steps, rollouts=rollouts) else steps
     evaluate_now, sample_now = _examinations(writing, held_out, batches, position, each=method.each)
-    outcome = improve(
-        PolicyWork(
-            session=session,
-            config=config,
-            engine=engine,
-            batches=batches,
-            steps=steps,
-            position=position,
-            marks=marks,
-            evaluate=evaluate_now if held_out else None,
-            sample=sample_now,
-            owed=owed_at(session, config, step=position.step, steps=end, since=position.method["since"]),
-            writing=writing,
-            learn=lambda rolled: method.learn(rolled, position.method),
-            objective=method.objective(writing.actors),
-            each=method.each,
-            epochs=method.epochs,
-            stop_kl=method.stop_kl,
-            rollouts=rollouts,
-            parts=method.parts,
-        )
-    )
+    work = PolicyWork(
+        session=session, config=config, engine=engine, batches=batches, steps=steps, position=position, marks=marks,
+        evaluate=evaluate_now if held_out else None, sample=sample_now,
+        owed=owed_at(session, config, step=position.step, steps=end, since=position.method["since"]),
+        writing=writing, learn=lambda rolled: method.learn(rolled, position.method),
+        objective=method.objective(writing.actors), each=method.each, epochs=method.epochs, stop_kl=method.stop_kl,
+        rollouts=rollouts, parts=method.parts,
+    )  # fmt: skip
+    outcome = improve(work)
 
     # 5. export: the policy alone
     if outcome == "finished":
