@@ -44,7 +44,7 @@ def measure(names: Sequence[str], options: Options) -> Iterator[dict[str, Any]]:
     steps = options.steps or (2 if options.quick else _STEPS)
     plan = _plan(options, steps=_WARM_UP + steps)
     env = environment(options.threads)
-    if plan.base.shape.layers:
+    if plan.base.shape.layers and not plan.base.model.exists():  # a contest of phase sft makes the same one
         log = options.folder / "alignment-model.log"
         alone("tests.benchmarks.workload", [plan.base.dumped()], env=env, log=log)
     alone("tests.benchmarks.alignment_workload", [plan.dumped()], env=env, log=options.folder / "alignment.log")
