@@ -10,6 +10,10 @@ import pytest
 
 from core.run.directory import Home
 
+# One thread here and in every process that a test starts, before torch is read: sums in another order are other bits,
+# and whether a run in this process equals one in its own must not depend on the machine, or on which test came before.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -25,11 +25,6 @@ WORDS = ["<unk>", "<s>", "</s>", "a", "b", "c", *(f"w{number}" for number in ran
 TEXTS = ["a b c", "w1 w2 w3 w4 w5 w6 w7 w8 w9 w10", "", "b", "c c c c a w33 unknown", " ".join(["w7", "a"] * 12)]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Path]:
     """Write a tiny model with a tokenizer of whole words, after `change` was done to it."""

@@ -19,11 +19,6 @@ from core.run.directory import Home
 VOCABULARY = 96
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def build() -> Callable[..., Any]:
     def make(architecture: str = "llama", *, seed: int = 3, **numbers: Any) -> Any:

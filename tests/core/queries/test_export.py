@@ -47,7 +47,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Home:
     folder = tmp_path_factory.mktemp("runs")
     home = Home(folder / "home")
     home.path.mkdir(mode=0o700)
-    torch.set_num_threads(1)
     texts = training_runs.write_texts(folder / "texts")
     rows = training_runs.write_instructions(folder / "rows.jsonl")
     short = {"schedule": {"steps": 6, "warmup_steps": 1}, "cadence": {"sample_steps": 0, "checkpoint_steps": 0}}

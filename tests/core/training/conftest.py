@@ -14,7 +14,6 @@ from tests.core.training.preference_models import tiny_model
 @pytest.fixture(scope="module")
 def policy() -> Any:
     """A policy that has moved away from `tiny_model`, which is its reference."""
-    torch.set_num_threads(1)
     model = tiny_model()
     torch.manual_seed(10)  # one by which KTO's reference point is above 0
     with torch.no_grad():
@@ -25,7 +24,6 @@ def policy() -> Any:
 
 @pytest.fixture(scope="module")
 def scorer() -> Any:
-    torch.set_num_threads(1)
     model = tiny_model()
     add_head(model, "score", seed=2)
     return model

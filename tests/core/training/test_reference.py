@@ -55,7 +55,6 @@ def heard(tmp_path: Path) -> Heard:
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    torch.set_num_threads(1)
     return tiny_model().train()
 
 
