@@ -9,6 +9,7 @@ refuses: silence there would be wrong numbers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.model.attention_kernel import documents_attention
+from core.model.batch import SharedPrefixes
 
 NAME = "documents"
 _HARMLESS = {
@@ -64,9 +66,12 @@ def attend_within_documents(
     scaling: float | None = None,
     dropout: float = 0.0,
     cu_seq_lens_q: Tensor | None = None,
+    prefixes: SharedPrefixes | None = None,
     **keywords: Any,
 ) -> tuple[Tensor, None]:
     """Return causal attention inside each document, as transformers calls an attention function.
+
+    With `prefixes` a document sees its own before itself.
 
     Shapes: query (batch, heads, tokens, width), key and value (batch, key_value_heads, tokens, width), the result
     (batch, tokens, heads, width).
@@ -78,6 +83,8 @@ def attend_within_documents(
     is_packed = attention_mask is not None and attention_mask.numel() == 0
     if is_packed and cu_seq_lens_q is None:
         raise NotImplementedError(f"{type(module).__name__} drops the boundaries of packed documents")
+    if prefixes is not None and not is_packed:
+        raise NotImplementedError(f"{type(module).__name__} asks for a mask, which knows of no shared prefixes")
     if not is_packed and (attention_mask is not None or cu_seq_lens_q is None):
         return _ordinary(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **keywords)
     if keywords.get("is_causal") is False or getattr(module, "is_causal", True) is False:
@@ -87,7 +94,8 @@ def attend_within_documents(
     assert cu_seq_lens_q is not None
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     query, key, value = (_as_autocast(part.squeeze(0).transpose(0, 1), like=value) for part in (query, key, value))
-    return _one_row(query, key, value, cu_seq_lens_q, scale=scale, dropout=dropout)[None], None
+    row = _Row(query, key, value, cu_seq_lens_q, prefixes, scale)
+    return _one_row(row, dropout=dropout)[None], None
 
 
 def _ordinary(module: nn.Module, *arguments: Any, **keywords: Any) -> tuple[Tensor, None]:
@@ -103,41 +111,69 @@ def _as_autocast(part: Tensor, *, like: Tensor) -> Tensor:
     return part.to(torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype)
 
 
-def _one_row(
-    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, *, scale: float, dropout: float
-) -> Tensor:  # all (tokens, heads, width)
-    is_even = query.shape[-1] == value.shape[-1]
+@dataclass(frozen=True)
+class _Row:
+    """A packed row; query, key and value are (tokens, heads, width)."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    boundaries: Tensor
+    prefixes: SharedPrefixes | None
+    scale: float
+
+    def keys(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return keys and values as each document sees them, its prefix before its own, and their boundaries."""
+        if self.prefixes is None:
+            return self.key, self.value, self.boundaries
+        places = self.prefixes.places
+        return self.key[places], self.value[places], self.prefixes.boundaries
+
+
+def _one_row(row: _Row, *, dropout: float) -> Tensor:
+    query, shared = row.query, row.prefixes
+    is_even = query.shape[-1] == row.value.shape[-1]
     if query.device.type == "cpu" and is_even and not dropout:
-        output: Tensor = documents_attention(query, key, value, boundaries, scale)[0]
+        prefixes = () if shared is None else (shared.places, shared.boundaries)
+        output: Tensor = documents_attention(query, row.key, row.value, row.boundaries, row.scale, *prefixes)[0]
         return output
     if query.device.type == "cuda" and is_even and not dropout and query.dtype in _VARLEN_DTYPES:
-        return _varlen(query, key, value, boundaries, scale=scale)
-    return _one_by_one(query, key, value, boundaries, scale=scale, dropout=dropout)
+        return _varlen(row)
+    return _one_by_one(row, dropout=dropout)
 
 
-def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, *, scale: float) -> Tensor:
+def _varlen(row: _Row) -> Tensor:
     # Not yet measured: written from the source of torch 2.13. The whole row as the longest document is an upper bound
-    # that needs no look at the boundaries (a look would wait for the device) and no other graph for another row.
+    # that needs no look at the boundaries (a look would wait for the device) and no other graph for another row. Where
+    # a document has more keys than queries, its last query sees the last key.
     from torch.nn.attention.varlen import varlen_attn
 
-    tokens = query.shape[0]
-    shared = query.shape[1] != key.shape[1]
-    causal = (-1, 0)
+    key, value, key_boundaries = row.keys()
+    tokens, causal = row.query.shape[0], (-1, 0)
+    shared = row.query.shape[1] != key.shape[1]
     result = varlen_attn(
-        query, key, value, boundaries, boundaries, tokens, tokens, scale=scale, window_size=causal, enable_gqa=shared
-    )
+        row.query, key, value, row.boundaries, key_boundaries, tokens, tokens,
+        scale=row.scale, window_size=causal, enable_gqa=shared,
+    )  # fmt: skip
     assert isinstance(result, Tensor)
     return result
 
 
-def _one_by_one(
-    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, *, scale: float, dropout: float
-) -> Tensor:
-    lengths = boundaries.diff().tolist()
-    queries, keys, values = (torch.split(part.transpose(0, 1)[None], lengths, dim=2) for part in (query, key, value))
-    shared = query.shape[1] != key.shape[1]
-    outputs = [
-        F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=scale, enable_gqa=shared)
-        for q, k, v in zip(queries, keys, values, strict=True)
-    ]
+def _one_by_one(row: _Row, *, dropout: float) -> Tensor:
+    key, value, key_boundaries = row.keys()
+    shared = row.query.shape[1] != key.shape[1]
+    edges = row.boundaries, key_boundaries, key_boundaries
+    queries, keys, values = (
+        torch.split(part.transpose(0, 1)[None], edge.diff().tolist(), dim=2)
+        for part, edge in zip((row.query, key, value), edges, strict=True)
+    )
+    outputs = []
+    for q, k, v in zip(queries, keys, values, strict=True):
+        before = k.shape[2] - q.shape[2]
+        mask = q.new_ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(before) if before else None
+        outputs.append(
+            F.scaled_dot_product_attention(
+                q, k, v, mask, dropout_p=dropout, is_causal=not before, scale=row.scale, enable_gqa=shared
+            )
+        )
     return torch.cat(outputs, dim=2)[0].transpose(0, 1)

@@ -24,13 +24,20 @@ _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 @torch.library.custom_op("footplate::documents_attention", mutates_args=(), device_types="cpu")
 def documents_attention(
-    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    boundaries: Tensor,
+    scale: float,
+    places: Tensor | None = None,
+    key_boundaries: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the attention output of every document, and the log of each query's sum of exponentials.
 
     Shapes: query and output (tokens, heads, width); key and value (tokens, key_value_heads, width); boundaries
     (documents + 1,), from 0 to tokens; the logarithms (tokens, heads) in float32 (float64 for float64). All of query,
-    key and value have one dtype. heads is a multiple of key_value_heads: neighbouring heads share one.
+    key and value have one dtype. heads is a multiple of key_value_heads: neighbouring heads share one. places and
+    key_boundaries are those of `SharedPrefixes`, None where no document has its prefix elsewhere.
     """
     groups = query.shape[1] // key.shape[1]
     output = query.new_empty(query.shape)
@@ -47,65 +54,119 @@ def documents_attention(
         )
         output[span] = document[0].transpose(0, 1)
         logarithms[span] = logarithm[0].transpose(0, 1)
+    for span, prefix in _prefixed(boundaries, places, key_boundaries):
+        behind, logarithm = _flash(
+            _heads_first(query[span]),
+            _shared(_heads_first(key[prefix]), groups),
+            _shared(_heads_first(value[prefix]), groups),
+            0.0,
+            False,
+            scale=scale,
+        )
+        _merge(output[span], logarithms[span], behind[0].transpose(0, 1), logarithm[0].transpose(0, 1))
     return output, logarithms
+
+
+def _merge(output: Tensor, logarithms: Tensor, further: Tensor, further_logarithms: Tensor) -> None:
+    """Make attention over some keys that over further ones as well (Dao 2022, arXiv:2205.14135, section 3.1)."""
+    both = torch.logaddexp(logarithms, further_logarithms)
+    share, rest = ((part - both).exp()[..., None] for part in (logarithms, further_logarithms))
+    output.copy_(output * share + further * rest)
+    logarithms.copy_(both)
 
 
 @documents_attention.register_fake
 def _documents_attention_shapes(
-    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    boundaries: Tensor,
+    scale: float,
+    places: Tensor | None = None,
+    key_boundaries: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     return query.new_empty(query.shape), query.new_empty(query.shape[:2], dtype=_accumulator(query.dtype))
 
 
 @torch.library.custom_op("footplate::documents_attention_backward", mutates_args=(), device_types="cpu")
 def documents_attention_backward(
-    gradient: Tensor, saved: list[Tensor], boundaries: Tensor, scale: float
+    gradient: Tensor,
+    saved: list[Tensor],
+    boundaries: Tensor,
+    scale: float,
+    places: Tensor | None = None,
+    key_boundaries: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of query, key and value; `saved` is query, key, value, output and logarithms."""
-    *parts, logarithms = gradient, *saved
-    _, query, key, value, _ = parts
-    groups = query.shape[1] // key.shape[1]
-    is_half = query.dtype in (torch.bfloat16, torch.float16)
+    """Return the gradients of query, key and value; `saved` is query, key, value, output and logarithms.
+
+    What a document sees of its prefix has its gradient by the output and logarithms over all keys, so the two add up.
+    """
+    query, key, value, _, _ = saved
     gradients = query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
     for start, stop in _spans(boundaries):
         span = slice(start, stop)
-        widens = is_half and (stop - start) * query.shape[2] <= _SHORT_ELEMENTS
-        heads = (_heads_first(part[span]) for part in parts)
-        by_output, queries, keys, values, outputs = (part.float() for part in heads) if widens else heads
-        by_query, by_key, by_value = _flash_backward(
-            by_output,
-            queries,
-            _shared(keys, groups),
-            _shared(values, groups),
-            outputs,
-            logarithms[span].transpose(0, 1)[None],
-            0.0,
-            True,
-            scale=scale,
-        )
-        gradients[0][span] = by_query[0].transpose(0, 1)
-        gradients[1][span] = _summed(by_key[0].transpose(0, 1), groups)
-        gradients[2][span] = _summed(by_value[0].transpose(0, 1), groups)
+        for whole, part in zip(gradients, _by_span(gradient, saved, span, span, scale), strict=True):
+            whole[span] = part
+    for span, prefix in _prefixed(boundaries, places, key_boundaries):
+        by_query, by_key, by_value = _by_span(gradient, saved, span, prefix, scale)
+        gradients[0][span] += by_query
+        gradients[1][prefix] += by_key
+        gradients[2][prefix] += by_value
     return gradients
+
+
+def _by_span(
+    gradient: Tensor, saved: list[Tensor], span: slice, keys: slice, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of the queries of `span` and of the keys and values of `keys`: itself, or a prefix."""
+    query, key, value, output, logarithms = saved
+    groups = query.shape[1] // key.shape[1]
+    parts = gradient[span], query[span], key[keys], value[keys], output[span]
+    longest = max(span.stop - span.start, keys.stop - keys.start)
+    widens = query.dtype in (torch.bfloat16, torch.float16) and longest * query.shape[2] <= _SHORT_ELEMENTS
+    heads = (_heads_first(part.float() if widens else part) for part in parts)
+    by_output, queries, own_keys, own_values, outputs = heads
+    by_query, by_key, by_value = _flash_backward(
+        by_output,
+        queries,
+        _shared(own_keys, groups),
+        _shared(own_values, groups),
+        outputs,
+        logarithms[span].transpose(0, 1)[None],
+        0.0,
+        keys == span,
+        scale=scale,
+    )
+    return (
+        by_query[0].transpose(0, 1),
+        _summed(by_key[0].transpose(0, 1), groups),
+        _summed(by_value[0].transpose(0, 1), groups),
+    )
 
 
 @documents_attention_backward.register_fake
 def _documents_attention_backward_shapes(
-    gradient: Tensor, saved: list[Tensor], boundaries: Tensor, scale: float
+    gradient: Tensor,
+    saved: list[Tensor],
+    boundaries: Tensor,
+    scale: float,
+    places: Tensor | None = None,
+    key_boundaries: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     query, key, value, _, _ = saved
     return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    query, key, value, boundaries, scale = inputs
-    ctx.save_for_backward(query, key, value, *output, boundaries)
+    query, key, value, boundaries, scale, *prefixes = inputs
+    ctx.save_for_backward(query, key, value, *output, boundaries, *prefixes)
     ctx.scale = scale
 
 
 def _backward(context: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    *saved, boundaries = context.saved_tensors
-    return (*documents_attention_backward(gradient, saved, boundaries, context.scale), None, None)
+    *saved, boundaries, places, key_boundaries = context.saved_tensors
+    found = documents_attention_backward(gradient, saved, boundaries, context.scale, places, key_boundaries)
+    return (*found, None, None, None, None)
 
 
 documents_attention.register_autograd(_backward, setup_context=_save)
@@ -113,6 +174,25 @@ documents_attention.register_autograd(_backward, setup_context=_save)
 
 def _spans(boundaries: Tensor) -> Iterator[tuple[int, int]]:
     return ((start, stop) for start, stop in pairwise(boundaries.tolist()) if stop > start)
+
+
+def _prefixed(
+    boundaries: Tensor, places: Tensor | None, key_boundaries: Tensor | None
+) -> Iterator[tuple[slice, slice]]:
+    """Yield documents that follow each other and see one prefix, and that prefix."""
+    if places is None or key_boundaries is None:
+        return
+    begins = places[key_boundaries[:-1].long()].tolist()
+    lengths = (key_boundaries.diff() - boundaries.diff()).tolist()
+    found: list[tuple[slice, slice]] = []
+    for (start, stop), begin, length in zip(pairwise(boundaries.tolist()), begins, lengths, strict=True):
+        if not length:
+            continue
+        prefix = slice(begin, begin + length)
+        if found and found[-1][1] == prefix and found[-1][0].stop == start:
+            start = found.pop()[0].start
+        found.append((slice(start, stop), prefix))
+    yield from found
 
 
 def _heads_first(rows: Tensor) -> Tensor:

@@ -11,6 +11,26 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
+class SharedPrefixes:
+    """Which tokens of a row each of its segments sees before its own; segments are documents, prefixes and padding.
+
+    Shapes: places is (keys,) int64, for each segment in turn the places in the row of its prefix and of itself;
+    boundaries is (segments + 1,) int32, where those of each segment begin. lengths holds the same as Python numbers.
+    count is the number of prefixes.
+    """
+
+    places: Tensor
+    boundaries: Tensor
+    lengths: tuple[int, ...]
+    count: int
+
+    def to(self, device: torch.device) -> SharedPrefixes:
+        """Return the same on `device`."""
+        places, boundaries = (part.to(device, non_blocking=True) for part in (self.places, self.boundaries))
+        return replace(self, places=places, boundaries=boundaries)
+
+
+@dataclass(frozen=True)
 class PackedBatch:
     """Documents laid end to end in one row.
 
@@ -20,7 +40,8 @@ class PackedBatch:
     shifted, and -100 at the last token of a document unless its successor may be predicted. `position_ids` restarts
     at each document. `rows` names what is inside, for messages. The last `padding` tokens are a document of their own
     that no loss counts; it keeps the shape constant for compiled layers. `weights`, (1, tokens) float32, is what each
-    target counts, 0 where there is none; None where every target counts 1.
+    target counts, 0 where there is none; None where every target counts 1. `prefixes`: see `share_prefixes`; None where
+    every document stands in the row whole.
     """
 
     input_ids: Tensor
@@ -31,6 +52,7 @@ class PackedBatch:
     rows: tuple[int, ...] = ()
     padding: int = 0
     weights: Tensor | None = None
+    prefixes: SharedPrefixes | None = None
 
     def to(self, device: torch.device) -> PackedBatch:
         """Return the same batch on `device`."""
@@ -41,12 +63,19 @@ class PackedBatch:
             position_ids=self.position_ids.to(device, non_blocking=True),
             boundaries=self.boundaries.to(device, non_blocking=True),
             weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
+            prefixes=None if self.prefixes is None else self.prefixes.to(device),
         )
 
     @property
+    def documents(self) -> int:
+        """Number of documents; the segments behind them are prefixes and padding."""
+        prefixes = 0 if self.prefixes is None else self.prefixes.count
+        return len(self.lengths) - prefixes - (1 if self.padding else 0)
+
+    @property
     def tokens(self) -> int:
-        """Number of tokens, without padding."""
-        return self.input_ids.shape[1] - self.padding
+        """Number of tokens of the documents, each with its prefix, without padding."""
+        return sum((self.lengths if self.prefixes is None else self.prefixes.lengths)[: self.documents])
 
     @property
     def target_tokens(self) -> int:

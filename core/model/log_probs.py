@@ -74,14 +74,9 @@ def target_documents(batch: PackedBatch) -> Tensor:
     return torch.bucketize(target_positions(batch), batch.boundaries[1:], right=True)
 
 
-def document_count(batch: PackedBatch) -> int:
-    """Return the number of documents without the one that is padding."""
-    return len(batch.lengths) - (1 if batch.padding else 0)
-
-
 def sums_by_document(values: Tensor, batch: PackedBatch) -> Tensor:
     """Return the sum of `values` (targets,) over each document, (documents,); 0 for one without targets."""
-    return values.new_zeros(document_count(batch)).index_add(0, target_documents(batch), values)
+    return values.new_zeros(batch.documents).index_add(0, target_documents(batch), values)
 
 
 def _whole(logits: Tensor, tokens: Tensor, temperature: float, entropy: Entropy) -> TargetLogProbs:

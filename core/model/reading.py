@@ -18,6 +18,7 @@ from core.model.head import (
     weighted_cross_entropy_sum,
 )
 from core.model.matrix_head import matrix_cross_entropy_sum
+from core.model.prefixes import unshared
 
 Packing = Literal["documents", "dense", "unpacked"]
 """documents: one causal attention a document, no mask. dense: a block-diagonal mask, which transformers makes from the
@@ -29,22 +30,30 @@ class Reading:
     """What a check at load found to be right for one model.
 
     `attention` is the name that transformers runs under; `chunk` is how many positions go through the head at once.
+    `shares`: documents may have their prefix elsewhere in the row; if not, each is read whole.
     """
 
     packing: Packing
     head: HeadKind
     attention: str = "sdpa"
     chunk: int = 512
+    shares: bool = False
 
 
 def hidden_states(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
     """Return the last hidden state of every token, (tokens, width)."""
+    if batch.prefixes is not None and not reading.shares:
+        whole, places = unshared(batch)
+        return hidden_states(model, reading, whole)[places]
     output = model.base_model(**_inputs(reading, batch), use_cache=False)
     return _flat(output.last_hidden_state, reading, batch)
 
 
 def all_logits(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
     """Return the logits of every token, (tokens, vocabulary): for checks and short rows, the whole of it stands."""
+    if batch.prefixes is not None and not reading.shares:
+        whole, places = unshared(batch)
+        return all_logits(model, reading, whole)[places]
     return _flat(model(**_inputs(reading, batch), use_cache=False).logits, reading, batch)
 
 
@@ -69,6 +78,9 @@ def next_token_loss(model: Any, reading: Reading, batch: PackedBatch) -> Tensor:
 
 def kept_logits(model: Any, reading: Reading, batch: PackedBatch, positions: Tensor) -> Tensor:
     """Return the logits at some positions of the row by the model's own `logits_to_keep`, (positions, vocabulary)."""
+    if batch.prefixes is not None and not reading.shares:
+        whole, places = unshared(batch)
+        return kept_logits(model, reading, whole, places[positions])
     if reading.packing == "unpacked":  # a position names another column in each row
         return all_logits(model, reading, batch)[positions]
     logits: Tensor = model(**_inputs(reading, batch), use_cache=False, logits_to_keep=positions).logits[0]
@@ -91,6 +103,7 @@ def _inputs(reading: Reading, batch: PackedBatch) -> dict[str, Any]:
         "max_length_q": row_length,
         "max_length_k": row_length,
         "seq_idx": documents.repeat_interleave(lengths, output_size=row_length)[None],
+        **({} if batch.prefixes is None else {"prefixes": batch.prefixes}),
     }
 
 

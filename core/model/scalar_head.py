@@ -13,7 +13,6 @@ from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.log_probs import (
     Entropy,
     TargetLogProbs,
-    document_count,
     log_probs_behind,
     target_log_probs,
     target_positions,
@@ -63,7 +62,7 @@ def document_scores(model: Any, reading: Reading, batch: PackedBatch, head: str 
     The last token is found by position, so an id that pads elsewhere may stand in a document, and at its end.
     """
     hidden = hidden_states(model, reading, batch)
-    last = batch.boundaries[1 : document_count(batch) + 1].long() - 1
+    last = batch.boundaries[1 : batch.documents + 1].long() - 1
     return _applied(model, head, hidden[last])
 
 

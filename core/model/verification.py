@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from core.config.model import AttentionChoice
 from core.errors import UsageError
-from core.model.attention import register_documents_attention
-from core.model.batch import PackedBatch, packed
+from core.model.attention import NAME, register_documents_attention
+from core.model.batch import IGNORED, PackedBatch, packed
 from core.model.dropout import evaluating
 from core.model.head import HeadKind, head_logits, head_parameters
+from core.model.prefixes import share_prefixes
 from core.model.reading import Packing, Reading, all_logits, hidden_states
 
 _TOKENS = 64
@@ -38,9 +39,10 @@ def verify_reading(
 ) -> Reading:
     """Return how `model` reads packed documents rightly, and leave it set to that attention.
 
-    Short documents packed and apart must have the same logits; the head by hand must have the model's own. Training
-    flags and random generators are as before afterwards. `autocast` is the type that training will compute in: where
-    it picks another kernel (on CUDA) the check runs under it.
+    Short documents packed and apart must have the same logits; the head by hand must have the model's own; prefixes are
+    shared only where documents that are read so have the logits of whole ones. Training flags and random generators are
+    as before afterwards. `autocast` is the type that training will compute in: where it picks another kernel (on CUDA)
+    the check runs under it.
     Raises: UsageError where the attention that was asked for does not hold for this model.
     """
     register_documents_attention()
@@ -53,7 +55,8 @@ def verify_reading(
             reading = Reading(packing=packing, head="stub", attention=name, chunk=chunk)
             failure = _failure(model, reading, batch, apart, autocast)
             if not failure:
-                return replace(reading, head=_head_of(model, reading, before))
+                head, shares = _head_of(model, reading, before), _shares(model, reading, autocast)
+                return replace(reading, head=head, shares=shares)
             failures.append(f"{name} with {packing}: {failure}")
         model.set_attn_implementation(before)
     raise UsageError(
@@ -134,6 +137,37 @@ def _unclear(batch: PackedBatch, apart: _Apart, clear: float) -> str:
 
 def _difference(found: Tensor, right: Tensor) -> float:
     return ((found.float() - right).abs().max() / right.abs().max().clamp_min(1e-30)).item()
+
+
+def _shares(model: Any, reading: Reading, autocast: torch.dtype | None) -> bool:
+    """Tell whether documents may have their prefix elsewhere in the row; `reading` is right for whole ones."""
+    window = getattr(model.config.get_text_config(), "sliding_window", None)  # whose mask would know nothing of it
+    if reading.attention != NAME or reading.packing != "documents" or window:
+        return False
+    batch = _with_prefix(_documents(model))
+    own = slice(0, sum(batch.lengths[: batch.documents]))
+    try:
+        for dtype in _types(reading.attention, autocast, on_cuda=batch.input_ids.is_cuda):
+            with torch.autocast(batch.input_ids.device.type, dtype=dtype, enabled=dtype is not None):
+                right = all_logits(model, reading, batch)[own].float()
+                found = all_logits(model, replace(reading, shares=True), batch)[own]
+                without = all_logits(model, reading, replace(batch, prefixes=None))[own]
+            difference, tolerance = _difference(found, right), _TOLERANCE if dtype is None else _TOLERANCE_HALF
+            clear = _TOLERANCE * _CLARITY if dtype is None else difference * _CLARITY_HALF
+            if not difference <= tolerance or not _difference(without, right) > clear:
+                return False
+    except (NotImplementedError, ImportError, ValueError, TypeError, RuntimeError, KeyError, AttributeError):
+        return False
+    return True
+
+
+def _with_prefix(whole: PackedBatch) -> PackedBatch:
+    """Return the first document, and the second behind half of the first, which they share; and the third."""
+    first, second, third = (part[0].tolist() for part in torch.split(whole.input_ids, [*whole.lengths], 1)[:3])
+    half = len(first) // 2
+    documents = [first, [*first[:half], *second[half:]], third]
+    untargeted = [[IGNORED] * len(document) for document in documents]
+    return share_prefixes(packed(documents, untargeted), [(2, half), (1, 0)]).to(whole.input_ids.device)
 
 
 def _documents(model: Any) -> PackedBatch:

@@ -14,6 +14,7 @@ from core.data.tokens.shards import TokenShards
 from core.data.tokens.sides import Side, pair_of
 from core.errors import DataError
 from core.model.batch import IGNORED, PackedBatch
+from core.model.prefixes import share_prefixes
 from core.training.batches import Row, pack_rows
 
 
@@ -176,30 +177,46 @@ class PairBatch:
 
 
 def pack_pairs(rows: Sequence[PairRow], *, numbers: tuple[int, ...], pad_to: int | None = None) -> PairBatch:
-    """Return rows end to end as one micro-batch, padded to `pad_to` tokens where that is given."""
+    """Return rows end to end as one micro-batch, padded to `pad_to` tokens where that is given.
+
+    Where it is not, both sides of a pair share their prompt; padded to one size, there would be nothing to gain.
+    """
     sides = [side for row in rows for side in row.sides]
     firsts = np.cumsum([0, *(len(row.sides) for row in rows)])
     better = [int(first) for first, row in zip(firsts, rows, strict=False) if len(row.sides) == 2]
-    documents = [_row_of(side) for side in sides]
-    mismatched = [_row_of(side) for row in rows for side in row.mismatched]
+    mismatched = any(row.mismatched for row in rows)
     known = [row.references for row in rows if row.references is not None]
     assert len(known) in (0, len(rows)), "the references of some rows are missing"
     others = [rest for _, rest in known if rest is not None]
     return PairBatch(
-        packed=pack_rows(documents, numbers=numbers, pad_to=pad_to),
+        packed=_packed([row.sides for row in rows], numbers=numbers, pad_to=pad_to),
         better=torch.tensor(better, dtype=torch.int64),
         worse=torch.tensor(better, dtype=torch.int64) + 1,
         is_good=torch.tensor([not side.is_worse for side in sides]),
         good=sum(not side.is_worse for side in sides),
-        better_tokens=sum(
-            int((row.targets != IGNORED).sum())
-            for row, side in zip(documents, sides, strict=True)
-            if not side.is_worse
-        ),
+        better_tokens=sum(int(side.supervised[1:].sum()) for side in sides if not side.is_worse),
         references=torch.from_numpy(np.concatenate([answers for answers, _ in known])) if known else None,
-        mismatched=pack_rows(mismatched, numbers=numbers, pad_to=pad_to) if mismatched else None,
+        mismatched=_packed([row.mismatched for row in rows], numbers=numbers, pad_to=pad_to) if mismatched else None,
         mismatched_references=torch.from_numpy(np.concatenate(others)) if others else None,
     )
+
+
+def _packed(rows: Sequence[tuple[Side, ...]], *, numbers: tuple[int, ...], pad_to: int | None) -> PackedBatch:
+    batch = pack_rows([_row_of(side) for sides in rows for side in sides], numbers=numbers, pad_to=pad_to)
+    return batch if pad_to is not None else share_prefixes(batch, [(len(sides), _shared(sides)) for sides in rows])
+
+
+def _shared(sides: Sequence[Side]) -> int:
+    """Return how many tokens of their prompt the sides share: all but the last, which predicts another token in each.
+
+    0 where there is one side.
+    """
+    begins = [int(side.supervised.argmax()) for side in sides]
+    if len(sides) < 2 or len(set(begins)) > 1:
+        return 0
+    shared = max(0, begins[0] - 1)
+    first, *others = (side.ids[:shared] for side in sides)
+    return shared if all(np.array_equal(first, other) for other in others) else 0
 
 
 def _row_of(side: Side) -> Row:

@@ -175,7 +175,7 @@ def _update(work: PolicyWork, rolled: RolledOut, lessons: Lessons) -> None:
     planned = max(1, work.epochs * math.ceil(len(lessons.taught) / config.batch.size))
     tried = 0
     for epoch in range(work.epochs):
-        for micro_batches in minibatches(config, rolled, lessons, epoch=epoch, parts=work.parts):
+        for micro_batches in minibatches(config, rolled, lessons, epoch=epoch, each=work.each, parts=work.parts):
             begin = time.monotonic()
             work.session.leaving()  # not asked: it says that the run goes on, to who looks for one that is stuck
             at = work.position.step

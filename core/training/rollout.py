@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from core.config.phases import GRPOConfig, PPOConfig
 from core.data.tokens.shards import TokenShards
 from core.data.tokens.sides import prompt_of
 from core.model.batch import IGNORED, PackedBatch, packed
+from core.model.prefixes import share_prefixes
 from core.training.rewards import Answered
 
 _ORDERING = 2
@@ -138,17 +140,23 @@ class ResponseBatch:
         )
 
 
-def epoch_order(seed: int, rollout: int, epoch: int, count: int) -> list[int]:
-    """Return in which order an epoch goes through the responses of a rollout."""
-    order: list[int] = np.random.default_rng([seed, _ORDERING, rollout, epoch]).permutation(count).tolist()
-    return order
+def epoch_order(seed: int, rollout: int, epoch: int, prompts: int, *, each: int) -> list[int]:
+    """Return in which order an epoch goes through the responses of a rollout: those to a prompt side by side."""
+    order = np.random.default_rng([seed, _ORDERING, rollout, epoch]).permutation(prompts).tolist()
+    return [prompt * each + number for prompt in order for number in range(each)]
 
 
 def packed_responses(answered: Sequence[Answered], rows: tuple[int, ...]) -> PackedBatch:
-    """Return prompts with their responses end to end; a response's last token is predicted and not read."""
+    """Return prompts with their responses end to end; a response's last token is predicted and not read.
+
+    Responses to one prompt that follow each other share it but for its last token, which predicts another in each.
+    """
     documents = [[*one.prompt_ids, *one.response.tokens[:-1]] for one in answered]
     targets = [[*[IGNORED] * (len(one.prompt_ids) - 1), *one.response.tokens] for one in answered]
-    return packed(documents, targets, rows=rows)
+    groups = [len(list(same)) for _, same in groupby(answered, key=lambda one: one.prompt_ids)]
+    firsts = [answered[first] for first in np.cumsum([0, *groups[:-1]])]
+    shared = [(n, len(first.prompt_ids) - 1 if n > 1 else 0) for n, first in zip(groups, firsts, strict=True)]
+    return share_prefixes(packed(documents, targets, rows=rows), shared)
 
 
 @dataclass(frozen=True)
@@ -166,14 +174,16 @@ class Lessons:
 
 
 def minibatches(
-    config: PPOConfig | GRPOConfig, rolled: RolledOut, lessons: Lessons, *, epoch: int, parts: Sequence[Any]
+    config: PPOConfig | GRPOConfig, rolled: RolledOut, lessons: Lessons, *, epoch: int, each: int, parts: Sequence[Any]
 ) -> Iterator[list[ResponseBatch]]:
     """Yield the micro-batches of one update after another, through all responses that teach something once.
 
-    `parts` are the models that an update computes in turn: all micro-batches of one, then all of the next.
+    `each`: responses to a prompt. `parts`: the models that an update computes in turn, all micro-batches of one, then
+    all of the next.
     """
     taught = set(lessons.taught)
-    order = [n for n in epoch_order(config.seed, rolled.number, epoch, len(rolled.answered)) if n in taught]
+    prompts = len(rolled.answered) // each
+    order = [n for n in epoch_order(config.seed, rolled.number, epoch, prompts, each=each) if n in taught]
     size, micro = config.batch.size, config.batch.micro_size
     for begin in range(0, len(order), size):
         step = order[begin : begin + size]

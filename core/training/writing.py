@@ -68,7 +68,8 @@ def roll_out(writing: Writing, prompts: Sequence[Prompt], number: int, *, each: 
         return None
     written = time.monotonic()
     rewards = judge(writing, answered)
-    found = look_through(writing, answered, order=epoch_order(writing.config.seed, number, 0, len(answered)))
+    order = epoch_order(writing.config.seed, number, 0, len(prompts), each=each)
+    found = look_through(writing, answered, order=order)
     return RolledOut(
         number=number,
         prompts=tuple(prompt for prompt in prompts for _ in range(each)),

@@ -17,7 +17,16 @@ from core.model.batch import IGNORED
 from core.training.batches import Batches, Cursor, Deal
 from core.training.policy_examples import evaluate, sample
 from core.training.policy_loop import planned_updates
-from core.training.rollout import Lessons, PromptRows, RolledOut, as_they_are, epoch_order, minibatches, response_batch
+from core.training.rollout import (
+    Lessons,
+    PromptRows,
+    RolledOut,
+    as_they_are,
+    epoch_order,
+    minibatches,
+    packed_responses,
+    response_batch,
+)
 from core.training.writing import Writing, judge, response_seeds, roll_out, write
 from tests.core.training.policies import END, PROMPTS, Source, ppo_config, tiny_model, writing_of
 
@@ -84,6 +93,27 @@ def test_targets_are_the_written_tokens_and_nothing_else() -> None:
     assert batch.rows == (43, 41), "documents, and not places in the rollout"
 
 
+def test_responses_to_one_prompt_share_it_but_its_last_token() -> None:
+    rolled = rolled_out(writing_of(ppo_config()))
+    one, other, *_ = rolled.answered
+    same = replace(other, prompt_ids=one.prompt_ids)
+    batch = packed_responses([one, same, other], (0, 0, 1))
+    (*prompt, last), texts = one.prompt_ids, [list(each.response.tokens[:-1]) for each in (one, same)]
+    assert batch.lengths == (*(1 + len(text) for text in texts), len(other.prompt_ids) + len(texts[1]), len(prompt))
+    begin = [last, *texts[0], last, *texts[1]]
+    assert batch.input_ids[0].tolist() == [*begin, *other.prompt_ids, *texts[1], *prompt]
+    assert batch.targets[0, : len(begin)].tolist() == [*one.response.tokens, *same.response.tokens]
+    assert batch.tokens == sum(len(each.prompt_ids) + len(each.response.tokens) - 1 for each in (one, same, other))
+
+
+def test_responses_of_a_group_stand_side_by_side_in_every_order() -> None:
+    order = epoch_order(3, 0, 1, 5, each=4)
+    groups = [order[start : start + 4] for start in range(0, 20, 4)]
+    assert sorted(order) == list(range(20))
+    assert all(group == list(range(group[0], group[0] + 4)) and group[0] % 4 == 0 for group in groups)
+    assert order != epoch_order(3, 0, 2, 5, each=4)
+
+
 def test_old_log_probabilities_are_those_of_each_response_alone() -> None:
     """At a temperature, without gradient checkpointing or dropout, whatever else is in the micro-batch."""
     writing = writing_of(ppo_config(rollout={"temperature": 0.6}, batch={"size": 4, "micro_size": 4}))
@@ -104,7 +134,7 @@ def test_every_response_that_teaches_is_gone_through_once_an_epoch_and_in_anothe
     lessons = Lessons(rolled.old, None, [0, 1, 3], {})
     orders = []
     for epoch in range(4):
-        steps = list(minibatches(config, rolled, lessons, epoch=epoch, parts=("policy", "value")))
+        steps = list(minibatches(config, rolled, lessons, epoch=epoch, each=1, parts=("policy", "value")))
         assert [[batch.part for batch in step] for step in steps] == [
             ["policy", "policy", "value", "value"], ["policy", "value"],
         ]  # fmt: skip
@@ -114,7 +144,8 @@ def test_every_response_that_teaches_is_gone_through_once_an_epoch_and_in_anothe
         orders.append([row for step in steps for batch in step if batch.part == "policy" for row in batch.rows])
     assert all(sorted(order) == [0, 1, 3] for order in orders)
     assert len({tuple(order) for order in orders}) > 1
-    assert epoch_order(config.seed, 0, 0, 20) != epoch_order(config.seed, 1, 0, 20), "nor is it that of each rollout"
+    first, second = (epoch_order(config.seed, rollout, 0, 20, each=1) for rollout in (0, 1))
+    assert first != second, "nor is it that of each rollout"
 
 
 def test_a_rollout_depends_on_its_number_and_each_response_on_its_seed() -> None:
