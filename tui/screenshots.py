@@ -1,4 +1,4 @@
-"""Writes pictures of the console that shows a real run: `python -m tui.screenshots HOME RUN FOLDER`.
+"""Writes pictures of the console that shows real runs: `python -m tui.screenshots HOME RUN [RUN ...] FOLDER`.
 
 SVG always, PNG besides where resvg-py is installed. The glyphs of a terminal stand in a grid; an SVG viewer with
 another font for braille would shift them, so each gets its own place.
@@ -11,7 +11,7 @@ import html
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,10 @@ _TEXT = re.compile(r'<text (?P<before>[^>]*?)x="(?P<x>[\d.]+)"(?P<between>[^>]*?
 _PATIENCE_SECONDS = 30.0
 
 
-async def screenshot(home: Home, run: RunDirectory, folder: Path) -> list[Path]:
-    """Write runs, data, form, presets and monitor of a run, at 160x48 and 80x24, and return the files.
+async def screenshot(home: Home, runs: Sequence[RunDirectory], folder: Path) -> list[Path]:
+    """Write runs, data, form and presets, and the monitor of each run, at 160x48 and 80x24, and return the files.
 
+    The first run's monitor is `monitor`, that of a further one has its name besides.
     Data are rows about functions of the standard library, tokens those of SmolLM2 where this home has it.
     Raises: FootplateError where the run, or the data, show nothing within half a minute.
     """
@@ -49,7 +50,7 @@ async def screenshot(home: Home, run: RunDirectory, folder: Path) -> list[Path]:
     for width, height in SIZES:
         app = FootplateApp(home, environment=_ENVIRONMENT)
         async with app.run_test(size=(width, height)) as pilot:
-            await _until(lambda app=app: run.name in _shown(app), "the list of runs")  # type: ignore[misc]
+            await _until(lambda app=app: runs[0].name in _shown(app), "the list of runs")  # type: ignore[misc]
             await pilot.pause(0.5)
             written += _write(app, folder / f"runs-{width}x{height}")
             await _try_data(app, pilot)
@@ -61,10 +62,12 @@ async def screenshot(home: Home, run: RunDirectory, folder: Path) -> list[Path]:
             await _until(lambda app=app: isinstance(app.screen, FormScreen), "the form")  # type: ignore[misc]
             await pilot.pause(0.5)
             written += _write(app, folder / f"configure-{width}x{height}")
-            app.watch_run(run)
-            await _until(lambda app=app: _is_drawn(app), "the monitor")  # type: ignore[misc]
-            await pilot.pause(2.5)  # the machine's first reading, and its second with a figure for the CPU
-            written += _write(app, folder / f"monitor-{width}x{height}")
+            for run in runs:
+                app.watch_run(run)
+                await _until(lambda app=app, run=run: _is_drawn(app, run), "the monitor")  # type: ignore[misc]
+                await pilot.pause(2.5)  # the machine's first reading, and its second with a figure for the CPU
+                name = "monitor" if run is runs[0] else f"monitor-{run.name}"
+                written += _write(app, folder / f"{name}-{width}x{height}")
     return written
 
 
@@ -100,8 +103,10 @@ def _shown(app: FootplateApp) -> str:
     return app.export_screenshot().replace("&#160;", " ")
 
 
-def _is_drawn(app: FootplateApp) -> bool:
-    if not isinstance(app.screen, MonitorScreen) or app.watched is None or app.watched.frame is None:
+def _is_drawn(app: FootplateApp, run: RunDirectory) -> bool:
+    if not isinstance(app.screen, MonitorScreen) or app.watched is None or app.watched.run.name != run.name:
+        return False
+    if app.watched.frame is None:
         return False
     charts = [chart for chart in app.screen.query(ChartView) if chart.display]
     return bool(app.watched.frame.panels) and not any(chart.is_due for chart in charts)
@@ -137,12 +142,12 @@ def _with_places(found: re.Match[str]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the pictures and name the files; 2 where the arguments do not hold."""
-    if len(arguments) != 3:
-        print("python -m tui.screenshots HOME RUN FOLDER", file=sys.stderr)
+    if len(arguments) < 3:
+        print("python -m tui.screenshots HOME RUN [RUN ...] FOLDER", file=sys.stderr)
         return 2
     home = Home(Path(arguments[0]).absolute())
     try:
-        files = asyncio.run(screenshot(home, find_run(home, arguments[1]), Path(arguments[2])))
+        files = asyncio.run(screenshot(home, [find_run(home, name) for name in arguments[1:-1]], Path(arguments[-1])))
     except FootplateError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
