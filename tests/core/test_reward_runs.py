@@ -52,15 +52,17 @@ def test_it_learns_with_each_adapter_and_gradient_checkpointing_changes_no_bit(s
     base = weights_digest(shared_home.runs / "base" / "model")
     runs = []
     for checkpointing in (False, True):
-        preset = preference_preset(shared_home, "reward", kind, model={"gradient_checkpointing": checkpointing})
-        run = new_run(shared_home, preset, f"{kind}-{int(checkpointing)}")
+        changes = {"model": {"gradient_checkpointing": checkpointing}, "schedule": {"steps": 16}}
+        run = new_run(
+            shared_home, preference_preset(shared_home, "reward", kind, **changes), f"{kind}-{int(checkpointing)}"
+        )
         assert work(run, 1) == 0
         runs.append(run)
     assert trace(runs[0]) == trace(runs[1])
     assert weights_digest(shared_home.runs / "base" / "model") == base
     first, last = of(runs[0], Evaluated)
     assert last.values.keys() == SHOWN
-    assert last.values["eval/loss"] < first.values["eval/loss"]
+    assert last.values["eval/loss"] < 0.6 < first.values["eval/loss"]
     assert not of(runs[0], Sampled)
     (started,) = of(runs[0], Started)
     trained = load_file(max(runs[0].checkpoints.glob("step-????????")) / "model.safetensors")

@@ -29,6 +29,11 @@ def _model(kind: str, **numbers: Any) -> Any:
     return transformers.AutoModelForCausalLM.from_config(config)
 
 
+def _leaking(row: Any) -> Any:
+    """Return a packed row, as attention has it, of which all documents are one."""
+    return replace(row, boundaries=row.boundaries[[0, -1]])
+
+
 def _gemma2() -> Any:
     return _model("Gemma2", **GROUPED, final_logit_softcapping=5.0, attn_logit_softcapping=None, initializer_range=0.3)
 
@@ -141,10 +146,10 @@ def test_a_kernel_without_float32_is_checked_under_autocast(
     """Our kernel stands for one that takes half precision only."""
     one_row, types = attention._one_row, verification._types
 
-    def half_only(query: Any, key: Any, value: Any, boundaries: Any, **keywords: Any) -> Any:
+    def half_only(row: Any, *, dropout: float) -> Any:
         if not torch.is_autocast_enabled("cpu"):
             raise RuntimeError("only fp16 and bf16")
-        return one_row(query, key, value, boundaries[[0, -1]] if leaks else boundaries, **keywords)
+        return one_row(_leaking(row) if leaks else row, dropout=dropout)
 
     model = build()
     monkeypatch.setattr(attention, "_one_row", half_only)
@@ -171,10 +176,7 @@ def test_a_kernel_that_leaks_is_not_believed(build: Callable[..., Any], monkeypa
     """The check itself must be able to fail: one causal attention over the whole row."""
     one_row = attention._one_row
 
-    def leaking(query: Any, key: Any, value: Any, boundaries: Any, **keywords: Any) -> Any:
-        return one_row(query, key, value, boundaries[[0, -1]], **keywords)
-
-    monkeypatch.setattr(attention, "_one_row", leaking)
+    monkeypatch.setattr(attention, "_one_row", lambda row, *, dropout: one_row(_leaking(row), dropout=dropout))
     with pytest.raises(UsageError, match="packed and apart differ"):
         verify_reading(build(), "documents")
     assert verify_reading(build(), "auto").packing == "dense"
