@@ -121,7 +121,8 @@ async def choose_preset(screen: DataScreen) -> None:
         return
     if screen.state.form is not None and screen.state.form.changes():
         text = [safe("What is on the screen is lost; F4 would save it as a preset.")]
-        if not await screen.app.push_screen_wait(ConfirmDialog(safe("Leave it?"), text, yes=safe("leave it"))):
+        dialog = ConfirmDialog(safe("Leave it?"), text, yes=safe("leave it"), loses=True)
+        if not await screen.app.push_screen_wait(dialog):
             return
     try:
         form = FormState.load(entries[int(answer)].name, entries[int(answer)].path)

@@ -86,17 +86,23 @@ class MenuDialog(ModalScreen[str | None]):
 
 
 class ConfirmDialog(ModalScreen[bool]):
-    """Yes or no, with what follows from yes."""
+    """Yes or no, with what follows from yes.
+
+    Where yes `loses` something, only `y` means it: Enter, which a person may press out of habit, and a second Ctrl-C
+    go back.
+    """
 
     DEFAULT_CSS = f"ConfirmDialog {{ {DIALOG_CSS} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "dismiss(True)", "yes", show=False, id="dialog.yes", tooltip="Do it"),
+        Binding("y", "dismiss(True)", "yes", show=False, id="dialog.yes", tooltip="Do it"),
         Binding("n,escape,q", "dismiss(False)", "no", show=False, id="dialog.no", tooltip="Go back without a change"),
-        Binding("ctrl+c", "dismiss(True)", "yes", show=False, id="dialog.yes_again"),
+        Binding("enter", "take", "take", show=False, id="dialog.take", tooltip="Do it, where nothing is lost by it"),
+        Binding("ctrl+c", "take", "take", show=False, id="dialog.yes_again"),
     ]
 
-    def __init__(self, title: SafeText, text: Sequence[SafeText], *, yes: SafeText) -> None:
+    def __init__(self, title: SafeText, text: Sequence[SafeText], *, yes: SafeText, loses: bool = False) -> None:
         super().__init__()
+        self._loses = loses
         self._heading = title
         self._text = tuple(text)
         self._yes = yes
@@ -115,8 +121,13 @@ class ConfirmDialog(ModalScreen[bool]):
         view.styles.height = len(lines) + 1
         view.show(lines)
         self.query_one("#keys").styles.height = 1
-        keys = line(word("y", "accent"), word(" "), self._yes, word("   "), word("n", "accent"), word(" no, go back"))
+        yes, no = ("y", "n ⏎") if self._loses else ("y ⏎", "n")
+        keys = line(word(yes, "accent"), word(" "), self._yes, word("   "), word(no, "accent"), word(" no, go back"))
         self.query_one("#keys", LinesView).show([keys])
+
+    def action_take(self) -> None:
+        """Answer yes, or no where yes would lose something."""
+        self.dismiss(not self._loses)
 
 
 class TextDialog(ModalScreen[str | None]):

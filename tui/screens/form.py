@@ -253,7 +253,8 @@ class FormScreen(Screen[None]):
         """Go back to the menu; changes that were not saved are asked about."""
         if self._form.changes():
             text = [safe("The changes to this form are lost; F4 would save them as a preset.")]
-            if not await self.app.push_screen_wait(ConfirmDialog(safe("Leave the form?"), text, yes=safe("leave it"))):
+            dialog = ConfirmDialog(safe("Leave the form?"), text, yes=safe("leave it"), loses=True)
+            if not await self.app.push_screen_wait(dialog):
                 return
         self.dismiss(None)
 

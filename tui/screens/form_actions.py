@@ -61,7 +61,7 @@ async def save_form(app: FootplateApp, form: FormState) -> None:
         path = app.home.presets / f"{check_run_name(name)}.yaml"
         if path.exists():
             question = [safe(f"There is a preset {name} already. Its comments stay, its values are replaced.")]
-            dialog = ConfirmDialog(safe("Replace it?"), question, yes=safe("replace it"))
+            dialog = ConfirmDialog(safe("Replace it?"), question, yes=safe("replace it"), loses=True)
             if not await app.push_screen_wait(dialog):
                 return
         app.prepare_home()

@@ -24,9 +24,9 @@ def what_goes_on(watched: Watched | None) -> list[SafeText]:
 
 
 async def wants_to_leave(app: FootplateApp) -> bool:
-    """Ask whether to leave; where that is asked already, answer yes."""
+    """Ask whether to leave; where that is asked already, answer yes, and where something would be lost, no."""
     if isinstance(app.screen, ConfirmDialog):
-        app.screen.dismiss(True)
+        app.screen.action_take()
         return False
     text = [safe("Runs go on by themselves; nothing is stopped by leaving.")]
     return await app.push_screen_wait(ConfirmDialog(safe("Leave the console?"), text, yes=safe("leave")))
