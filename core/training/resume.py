@@ -24,7 +24,7 @@ from core.training.engine import Engine
 from core.training.optimizers import is_from_bitsandbytes
 
 EXTENSIBLE = frozenset({"config.schedule.steps", "config.schedule.epochs"})
-_MORE = {"data.digest": " (other data, or the same prepared by another version)"}
+_MORE = {"data.digest": ": other data, or the same prepared by another version"}
 VERSIONED = ("torch", "transformers", "numpy", "footplate")
 
 
@@ -80,7 +80,7 @@ def _libraries(config: TrainingConfig) -> list[str]:
 def settings_at_default(config: Section) -> frozenset[str]:
     """Return the names, as in `fingerprint`, of the settings that are what they are where nothing is said."""
     every, said = config.model_dump(mode="json"), config.model_dump(mode="json", exclude_defaults=True)
-    return frozenset(_leaves({"config": every}).keys() - _leaves({"config": said}).keys())
+    return frozenset(leaves_of({"config": every}).keys() - leaves_of({"config": said}).keys())
 
 
 def changes(
@@ -91,16 +91,24 @@ def changes(
     A checkpoint of an earlier version does not name settings that came later: the names in `defaults` mean what was
     done before there were any. Nor does it name the digest of its base, of which it holds every weight.
     """
-    then, today = _leaves(before), _leaves(now)
+    then, today = leaves_of(before), leaves_of(now)
     came_later = {*defaults, "base.digest"} - then.keys()
     breaking: list[str] = []
     extending: list[str] = []
     for name in sorted((then.keys() | today.keys()) - came_later):
         old, new = then.get(name, "nothing"), today.get(name, "nothing")
         if old != new:
-            words = f"{name.removeprefix('config.')}: {old} → {new}{_MORE.get(name, '')}"
-            (extending if name in EXTENSIBLE else breaking).append(words)
+            words = f"{name.removeprefix('config.')}: {old} → {new}"
+            if name.endswith(".digest"):
+                words = f"{_subject(name, today)} has changed since the checkpoint ({old[:8]} → {new[:8]})"
+            (extending if name in EXTENSIBLE else breaking).append(f"{words}{_MORE.get(name, '')}")
     return breaking, extending
+
+
+def _subject(name: str, today: Mapping[str, Any]) -> str:
+    """Return what a digest is of; a file of the user's by its path."""
+    place = f"config.{name.removesuffix('.digest').replace('reward.', 'rewards.', 1)}"
+    return f"the reward file {today[f'{place}.path']}" if today.get(f"{place}.kind") == "python" else name
 
 
 def capture(engine: Engine, batches: HasCursor, position: Position, marks: Mapping[str, Any]) -> Snapshot:
@@ -237,7 +245,8 @@ def generators_kept(device: torch.device) -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-def _leaves(values: Mapping[str, Any]) -> dict[str, Any]:
+def leaves_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that stand inside others by their whole name."""
     return {name: leaf for key, value in values.items() for name, leaf in _flat(value, key).items()}
 
 

@@ -36,15 +36,16 @@ from core.training.course import due_at
 from core.training.device import peak_memory_bytes
 from core.training.engine import Engine
 from core.training.optimizers import state_bytes
+from core.training.refusal import refusal
 from core.training.resume import HasCursor, Position, changes, missing_pieces, restore, settings_at_default
 from core.training.trainable import Trainable
 
 SERIES = (
     Series(name="train/loss", title="loss", unit="nats", panel="loss", lower_is_better=True),
+    Series(name="eval/loss", title="held-out loss", unit="nats", panel="loss", lower_is_better=True),
     Series(name="train/learning_rate", title="learning rate", panel="learning rate"),
     Series(name="train/grad_norm", title="gradient norm", panel="gradient norm"),
     Series(name="train/tokens_per_second", title="tokens per second", unit="tok/s", panel="tokens per second"),
-    Series(name="eval/loss", title="held-out loss", unit="nats", panel="loss", lower_is_better=True),
     Series(name="eval/perplexity", title="held-out perplexity", panel="perplexity", lower_is_better=True),
 )
 
@@ -161,10 +162,10 @@ def resume(
     missing = [] if breaking and not allow_inexact else missing_pieces(loaded.snapshot, engine, first.method)
     missing = [f"missing: {name}" for name in missing]
     if (breaking or missing) and not allow_inexact:
-        raise CheckpointError(
-            f"{loaded.path.name} cannot be continued exactly:\n    " + "\n    ".join(breaking + missing),
-            hint="Undo the change, or `footplate resume --allow-inexact`, which marks the run for ever.",
-        )
+        raise refusal(
+            loaded.path.name, loaded.snapshot.fingerprint, marks, breaking + missing,
+            config=session.config, run=session.run.name,
+        )  # fmt: skip
     if loaded.snapshot.step > steps:
         raise UsageError(
             f"schedule.steps is {steps}, and step {loaded.snapshot.step} was reached already",

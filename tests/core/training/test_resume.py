@@ -88,5 +88,5 @@ def test_a_setting_put_back_to_its_default_is_a_change() -> None:
     before = {**marks, "data.digest": "e", "config.data.sources.0.path": "/others"}
     assert changes(before, marks, defaults)[0] == [
         "data.sources.0.path: /others → /texts",
-        "data.digest: e → d (other data, or the same prepared by another version)",
+        "data.digest has changed since the checkpoint (e → d): other data, or the same prepared by another version",
     ]

@@ -1,0 +1,61 @@
+"""Why a run is not continued, and what its user can do: undo the change, or go on all the same."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.config.phases import Config
+from core.config.presets import draft_of, resolve
+from core.errors import CheckpointError, ConfigurationError
+from core.training.resume import EXTENSIBLE, leaves_of
+
+_MADE_FROM_SETTINGS = frozenset({"data.digest", "reference.digest"})
+"""They change with settings of the data or the model, and back with them."""
+_LONGEST_COMMAND = 300
+
+
+def refusal(
+    checkpoint: str,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    reasons: Sequence[str],
+    *,
+    config: Config,
+    run: str,
+) -> CheckpointError:
+    """Return the error of a continuation that would not be exact.
+
+    before, now: the fingerprints of the checkpoint and of the run as it is to go on with `config`. reasons: what
+    differs or is missing, in words.
+    """
+    undone = _undone(before, now, config)
+    undo = f"Undo the change: `footplate resume {run} {undone}`." if undone else "Undo the change and resume again."
+    return CheckpointError(
+        f"{checkpoint} cannot be continued exactly:\n    " + "\n    ".join(reasons),
+        hint=f"{undo}\nOr go on all the same: `footplate resume {run} --allow-inexact`, which marks the run for ever.",
+    )
+
+
+def _undone(before: Mapping[str, Any], now: Mapping[str, Any], config: Config) -> str:
+    """Return `--set ...` that brings back the settings of the checkpoint; "" where settings are not all that differs.
+
+    What a resume has set stays set, so a plain one would be refused again.
+    """
+    then, today = leaves_of(before), leaves_of(now)
+    names = {name for name in then.keys() | today.keys() if then.get(name) != today.get(name)} - EXTENSIBLE
+    if any(not name.startswith("config.") for name in names - _MADE_FROM_SETTINGS):
+        return ""
+    # A discriminator comes before the fields of its member.
+    known = sorted(names & then.keys() - _MADE_FROM_SETTINGS, key=lambda name: (not name.endswith(".kind"), name))
+    texts = [f"{name.removeprefix('config.')}={json.dumps(then[name])}" for name in known]
+    try:
+        settings = leaves_of({"config": resolve(draft_of(config), texts).model_dump(mode="json")})
+    except ConfigurationError:
+        return ""
+    if any(settings.get(name) != then.get(name) for name in names - _MADE_FROM_SETTINGS):
+        return ""
+    words = " ".join(f"--set {shlex.quote(text)}" for text in texts)
+    return words if len(words) <= _LONGEST_COMMAND else ""
