@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.config.phases import Config
+from core.config.phases import FREE_SECTIONS, Config
 from core.config.presets import draft_of, resolve
 from core.errors import CheckpointError, ConfigurationError
 from core.training.resume import EXTENSIBLE, leaves_of
@@ -45,17 +45,33 @@ def _undone(before: Mapping[str, Any], now: Mapping[str, Any], config: Config) -
     What a resume has set stays set, so a plain one would be refused again.
     """
     then, today = leaves_of(before), leaves_of(now)
-    names = {name for name in then.keys() | today.keys() if then.get(name) != today.get(name)} - EXTENSIBLE
+    names = _different(then, today)
     if any(not name.startswith("config.") for name in names - _MADE_FROM_SETTINGS):
         return ""
-    # A discriminator comes before the fields of its member.
-    known = sorted(names & then.keys() - _MADE_FROM_SETTINGS, key=lambda name: (not name.endswith(".kind"), name))
-    texts = [f"{name.removeprefix('config.')}={json.dumps(then[name])}" for name in known]
+    texts = _settings(then, names)
     try:
-        settings = leaves_of({"config": resolve(draft_of(config), texts).model_dump(mode="json")})
+        # A member of a union that comes back has defaults where both members had the same value.
+        texts = _settings(then, names | _different(then, _resolved(config, texts)))
+        left = _different(then, _resolved(config, texts))
     except ConfigurationError:
         return ""
-    if any(settings.get(name) != then.get(name) for name in names - _MADE_FROM_SETTINGS):
+    if any(name.startswith("config.") for name in left):
         return ""
     words = " ".join(f"--set {shlex.quote(text)}" for text in texts)
     return words if len(words) <= _LONGEST_COMMAND else ""
+
+
+def _different(then: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    return {name for name in then.keys() | now.keys() if then.get(name) != now.get(name)} - EXTENSIBLE
+
+
+def _settings(then: Mapping[str, Any], names: set[str]) -> list[str]:
+    """Return the settings among these names as `section.field=VALUE`, a discriminator before what belongs to it."""
+    known = [name for name in names & then.keys() if name.startswith("config.")]
+    known.sort(key=lambda name: (not name.endswith(".kind"), name))
+    return [f"{name.removeprefix('config.')}={json.dumps(then[name])}" for name in known]
+
+
+def _resolved(config: Config, texts: Sequence[str]) -> dict[str, Any]:
+    values = resolve(draft_of(config), texts).model_dump(mode="json")
+    return leaves_of({"config": {name: value for name, value in values.items() if name not in FREE_SECTIONS}})
