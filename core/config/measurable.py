@@ -18,7 +18,12 @@ _WHY_NOT = {
 }
 
 
+def is_measurable(phase: str) -> bool:
+    """Tell whether a phase's steps are measured."""
+    return phase not in _WHY_NOT
+
+
 def check_measurable(phase: str) -> None:
     """Raise UsageError, with the reason, where a phase's steps are not measured."""
-    if phase in _WHY_NOT:
+    if not is_measurable(phase):
         raise UsageError(_WHY_NOT[phase], hint="Phases that can be measured: pretrain, sft.")

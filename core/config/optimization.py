@@ -81,9 +81,10 @@ class Batch(Section):
     """How many sequences a step takes, and how they are dealt out."""
 
     size: int = Field(ge=1, le=1_000_000)
-    """Sequences an optimizer step takes, over all devices and micro-batches."""
+    """How many an optimizer step takes, over all devices and micro-batches: sequences, pairs in reward and dpo,
+    responses in ppo and grpo."""
     micro_size: int = Field(ge=1, le=1_000_000)
-    """Sequences a device takes at once; size must be a multiple of it. Gradient accumulation follows from both."""
+    """How many of them a device takes at once; size must be a multiple. Gradient accumulation follows from both."""
     sequence_length: int = Field(ge=8, le=1_048_576)
     """Tokens in a sequence."""
 

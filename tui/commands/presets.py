@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core.config.derived import derived_numbers
 from core.config.model import PresetModel
+from core.config.paths import find_paths
 from core.config.phases import TRAINING, Config, PipelineConfig
 from core.config.preset_chain import preset_chain
 from core.config.presets import (
@@ -32,6 +33,7 @@ from tui.commands.output import shown, table
 def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: bool) -> int:
     """Validate a preset and print its resolved configuration, marked where it differs from the defaults.
 
+    What it names and this machine lacks is said and no error, since it may be there by the start, which refuses it.
     Raises: ConfigurationError with all problems; UsageError where there is no such preset, or none that its model is
         to come from.
     """
@@ -41,8 +43,10 @@ def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: b
         if isinstance(alone, TRAINING) and isinstance(alone.model, PresetModel):
             preset_chain(alone.model.preset, context.home.presets)
     parts = _parts(config)
+    missing = find_paths(draft_of(config), Path.cwd(), runs=context.home.runs).problems.values()
     if as_json:
-        print(json.dumps(_answer(path, config, parts)), file=context.output)
+        answer = {**_answer(path, config, parts), "missing": [str(problem) for problem in missing]}
+        print(json.dumps(answer), file=context.output)
         return 0
     print(f"{shown(str(path))} holds. * marks what is not the default.\n", file=context.output)
     empty = ("", "", "")
@@ -57,6 +61,10 @@ def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: b
         print(text, file=context.output)
     for words in launch_memory(config, context.home):
         context.say(shown(words))
+    if missing:
+        context.say("\nA start from here would be refused, for what it needs is not there yet:")
+    for problem in missing:
+        context.say(f"  {shown(str(problem))}")
     return 0
 
 

@@ -6,11 +6,11 @@ Knows no widget. A draft may be invalid at any time; what was typed stands in it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.config.drafts import UNSET, Draft, Unset, set_value
+from core.config.drafts import UNSET, Draft, Unset, place_of, set_value
 from core.config.fields import Slot, format_value, parse_value, problems_by_slot, rows
 from core.config.paths import placed
 from core.config.phases import RunConfig
@@ -27,7 +27,8 @@ _LARGE_ITEM = 40
 class FormState:
     """The form's state; `base` is the preset as loaded, `advanced` whether fields at their defaults are shown.
 
-    `folded` holds the items of lists of which only the first row is shown.
+    `folded` holds the items of lists of which only the first row is shown; `holds` says whether the draft could be a
+    preset, whatever this machine has of what it names.
     """
 
     name: str
@@ -37,6 +38,8 @@ class FormState:
     slots: list[Slot] = field(default_factory=list)
     wrong: dict[Place, list[Problem]] = field(default_factory=dict)
     folded: set[Place] = field(default_factory=set)
+    holds: bool = True
+    _missing: list[tuple[Place, object, Problem]] = field(default_factory=list)
 
     @classmethod
     def load(cls, name: str, path: Path) -> FormState:
@@ -55,7 +58,22 @@ class FormState:
 
     def _compute(self) -> None:
         self.slots = rows(RunConfig, self.draft)
-        self.wrong = dict(problems_by_slot(self.slots, problems(self.draft)))
+        self._missing = [one for one in self._missing if value_at(self.draft.values, one[0]) == one[1]]
+        own = problems(self.draft)
+        self.holds = not own
+        self.wrong = dict(problems_by_slot(self.slots, [*own, *(problem for _, _, problem in self._missing)]))
+
+    def note_missing(self, found: Sequence[Problem]) -> None:
+        """Take what a look at this machine found wrong, in place of what an earlier one did.
+
+        Each stays beside its field until the value there changes; a preset that has such problems can be saved.
+        """
+        self._missing = []
+        for problem in found:
+            place = place_of(problem.path)
+            watched = place[:-1] if place[-1] == "function" else place  # it is the file's that stands beside it
+            self._missing.append((watched, value_at(self.draft.values, watched), problem))
+        self._compute()
 
     @property
     def problem_count(self) -> int:
@@ -156,7 +174,7 @@ class FormState:
 
     def save(self, path: Path) -> None:
         """Write the draft as a preset. Raises: ConfigurationError where it does not hold, OSError."""
-        if self.problem_count:
+        if not self.holds:
             raise ConfigurationError([problem for group in self.wrong.values() for problem in group])
         save_preset(self.draft.values, path)
 

@@ -16,7 +16,7 @@ from core.config.yaml_text import Place
 from core.errors import FootplateError
 from tui.forms.form_state import FormState
 from tui.screens.dialogs import ConfirmDialog, MenuDialog, Option, TextDialog
-from tui.screens.form_actions import counted, launch_form, save_form
+from tui.screens.form_actions import counted, launch_form, looked_up, save_form
 from tui.services.data_draft import Step, add, items, move, new_form, nudged, remove, steps, take_kind
 from tui.services.data_text import source_name
 from tui.services.safe_text import SafeText, safe, size_words
@@ -188,7 +188,7 @@ def run_summary(screen: DataScreen) -> list[SafeText]:
 
 def _refused(screen: DataScreen, what: str) -> bool:
     form = screen.state.form
-    if form is not None and not form.problem_count:
+    if form is not None and form.holds:
         return False
     words = "nothing is chosen yet" if form is None else counted(form.problem_count, "wrong value")
     screen.console_app.tell(safe(f"This cannot be {what}: {words}."), "error")
@@ -204,8 +204,15 @@ async def save(screen: DataScreen) -> None:
 
 async def launch(screen: DataScreen) -> None:
     """Say what the run will do, ask for its name, and start it."""
-    if not _refused(screen, "started") and screen.state.form is not None:
-        await launch_form(screen.console_app, screen.state.form, run_summary(screen))
+    form = screen.state.form
+    if _refused(screen, "started") or form is None:
+        return
+    config = looked_up(screen.console_app, form)
+    screen.show_all()
+    if config is None:
+        next_problem(screen)
+    else:
+        await launch_form(screen.console_app, form, config, run_summary(screen))
 
 
 def remove_step(screen: DataScreen) -> None:

@@ -19,8 +19,8 @@ from tui.forms.form_lists import add_item, item_of, list_of, move_item, remove_i
 from tui.forms.form_state import FormState, item_headed_by
 from tui.forms.form_text import change_lines, help_lines, row_lines
 from tui.screens.dialogs import ConfirmDialog
-from tui.screens.form_actions import choose_item, choose_value, counted, launch_form, measure_form, save_form
-from tui.screens.form_keys import HINTS, KEYS
+from tui.screens.form_actions import choose_item, choose_value, counted, launch_form, looked_up, measure_form, save_form
+from tui.screens.form_keys import KEYS, hints
 from tui.services.safe_text import safe
 from tui.services.styled import line, word
 from tui.widgets.key_line import KeyLine
@@ -65,7 +65,6 @@ class FormScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show the form."""
         self.query_one("#editor").display = False
-        self.query_one(KeyLine).show_hints(HINTS)
         self._show_form(cursor=0)
 
     def _show_form(self, *, cursor: int | None = None) -> None:
@@ -73,6 +72,7 @@ class FormScreen(Screen[None]):
         rows = self.query_one(RowList)
         set_title(rows, [word(self._form.name, "title")], safe(self._below()))
         rows.show(row_lines(self._form, self._slots), cursor=cursor)
+        self.query_one(KeyLine).show_hints(hints(str(self._form.draft.values.get("phase"))))
         self._show_head()
         self._show_side()
 
@@ -266,7 +266,7 @@ class FormScreen(Screen[None]):
         await save_form(self.console_app, self._form)
 
     def _refused(self, what: str) -> bool:
-        count = self._form.problem_count
+        count = 0 if self._form.holds else self._form.problem_count
         if count:
             self.console_app.tell(safe(f"This cannot be {what}: {counted(count, 'wrong value')}."), "error")
             self._show_form()
@@ -283,5 +283,10 @@ class FormScreen(Screen[None]):
         """Check everything, ask for a name, and start the run."""
         if self._refused("started"):
             return
+        config = looked_up(self.console_app, self._form)
+        self._show_form()
+        if config is None:
+            self.action_problem()
+            return
         changes = [safe(f"{before}: {old} → {new}") for before, old, new in self._form.changes()[:8]]
-        await launch_form(self.console_app, self._form, changes)
+        await launch_form(self.console_app, self._form, config, changes)

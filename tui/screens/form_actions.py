@@ -9,7 +9,7 @@ from core.config.drafts import path_text
 from core.config.fields import Slot
 from core.config.presets import resolve
 from core.config.yaml_text import Place
-from core.errors import FootplateError
+from core.errors import ConfigurationError, FootplateError
 from core.run.directory import check_run_name
 from core.run.launch_memory import launch_memory
 from core.run.runs import next_name
@@ -72,13 +72,25 @@ async def save_form(app: FootplateApp, form: FormState) -> None:
     app.tell(safe(f"Saved as {path}."))
 
 
-async def launch_form(app: FootplateApp, form: FormState, summary: Sequence[SafeText]) -> None:
-    """Say what is about to run, ask for a name, and start it; the console then watches it."""
+def looked_up(app: FootplateApp, form: FormState) -> str | None:
+    """Return the form's whole configuration, None where this machine lacks what it names: that goes beside the fields.
+
+    What an earlier look found missing is forgotten.
+    """
+    form.note_missing(())
     try:
-        config = form.resolved_yaml(app.home.runs)
+        return form.resolved_yaml(app.home.runs)
+    except ConfigurationError as error:
+        form.note_missing(error.problems)
+        if () in form.wrong:  # beside no field
+            app.tell(safe(error.message), "error")
     except FootplateError as error:
         app.tell(safe(error.message), "error")
-        return
+    return None
+
+
+async def launch_form(app: FootplateApp, form: FormState, config: str, summary: Sequence[SafeText]) -> None:
+    """Say what is about to run, ask for a name, and start it; the console then watches it."""
     memory = [safe(words, limit=500) for words in launch_memory(resolve(form.draft), app.home)]
     text = [
         *summary,

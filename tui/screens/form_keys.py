@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.binding import Binding, BindingType
 
+from core.config.measurable import is_measurable
 from tui.screens.app_keys import PLACE_HINTS
 from tui.widgets.key_line import Hint
 
@@ -25,14 +28,16 @@ KEYS: list[BindingType] = [
     Binding("escape", "leave", "back", show=False, id="form.leave", tooltip="Leave the field, then the form"),
 ]
 
-HINTS = [
-    [
-        Hint("⏎", "edit", "screen.edit"), Hint("F2", "advanced", "screen.advanced"),
-        Hint("F3", "presets", "screen.presets"), Hint("F4", "save as", "screen.save"),
-        Hint("F5", "start", "screen.launch"), Hint("F6", "measure", "screen.measure"),
-        Hint("u", "undo", "screen.reset"), Hint("D", "changes", "screen.differences"),
-        Hint("!", "next problem", "screen.problem"), Hint("o", "open", "screen.fold"),
-        Hint("+", "add", "screen.add_item"), Hint("del", "take out", "screen.remove_item"),
-    ],
-    PLACE_HINTS,
-]  # fmt: skip
+_HINTS = (
+    Hint("⏎", "edit", "screen.edit"), Hint("F2", "advanced", "screen.advanced"),
+    Hint("F3", "presets", "screen.presets"), Hint("F4", "save as", "screen.save"),
+    Hint("F5", "start", "screen.launch"), Hint("F6", "measure", "screen.measure"),
+    Hint("u", "undo", "screen.reset"), Hint("D", "changes", "screen.differences"),
+    Hint("!", "next problem", "screen.problem"), Hint("o", "open", "screen.fold"),
+    Hint("+", "add", "screen.add_item"), Hint("del", "take out", "screen.remove_item"),
+)  # fmt: skip
+
+
+def hints(phase: str) -> list[Sequence[Hint]]:
+    """Return the hints of a form of this phase; some phases are not measured."""
+    return [[hint for hint in _HINTS if hint.words != "measure" or is_measurable(phase)], PLACE_HINTS]

@@ -108,6 +108,18 @@ def test_check_says_which_models_stand_in_memory(with_tiny: Context) -> None:
     assert _words(with_tiny).count("in memory") == 1
 
 
+def test_check_says_what_a_start_would_miss_and_holds(with_tiny: Context) -> None:
+    source = ["data.sources.0={kind: json, path: /nowhere/rows.jsonl}"]
+    assert check("tiny", source, with_tiny, as_json=False) == 0
+    assert "data.sources.0.path: there is no /nowhere/rows.jsonl" in _words(with_tiny)
+    assert check("tiny", [], with_tiny, as_json=False) == 0
+    assert _words(with_tiny).count("would be refused") == 1
+    before = len(_printed(with_tiny))
+    check("tiny", source, with_tiny, as_json=True)
+    (missing,) = json.loads(_printed(with_tiny)[before:])["missing"]
+    assert missing.startswith("data.sources.0.path: there is no ")
+
+
 def test_a_run_says_it_before_it_is_made(with_tiny: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
     data = {**prompt_data(), "sources": [{"kind": "json", "path": str(tmp_path / "prompts.jsonl")}]}

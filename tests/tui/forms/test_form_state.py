@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from core.config.fields import Slot
 from core.config.presets import list_presets, load_preset, resolve
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, Problem
+from tests.core.config.cases import alignment
 from tests.tui.runs_made_by_code import PRESET
 from tui.forms.derived import derived_lines
 from tui.forms.form_state import FormState
@@ -110,3 +112,21 @@ def test_derived_numbers() -> None:
         part.text for line in derived_lines({"batch": {"size": 33, "micro_size": 8}}) for part, _ in line.left
     )
     assert derived_lines({"batch": "nonsense", "schedule": None}) == []
+
+
+def test_what_a_look_at_this_machine_found_stands_beside_its_field_until_that_changes(tmp_path: Path) -> None:
+    path = tmp_path / "preset.yaml"
+    path.write_text(json.dumps(alignment("ppo")))
+    state = FormState.load("preset", path)
+    run, function = Problem("rewards.0.run", "there is no run judge"), Problem("rewards.2.function", "has no reward")
+    state.note_missing([run, function])
+    state.type_in(slot(state, "batch.micro_size"), "2")
+    state.save(tmp_path / "mine.yaml")
+    assert state.wrong == {("rewards", 0, "run"): [run], ("rewards", 2, "function"): [function]}
+    state.type_in(slot(state, "rewards.0.run"), "judge-1")
+    assert state.wrong == {("rewards", 2, "function"): [function]}
+    state.type_in(slot(state, "rewards.2.path"), "other.py")
+    assert state.problem_count == 0
+    state.note_missing([run])
+    state.note_missing([])
+    assert state.problem_count == 0

@@ -22,7 +22,8 @@ from tui.services.safe_text import safe
 async def test_enter_means_yes_only_where_nothing_is_lost(tmp_path: Path, key: str, loses: bool, answer: bool) -> None:
     app, answers = console(Home(tmp_path)), list[bool | None]()
     async with app.run_test(size=(80, 24)) as pilot:
-        await app.push_screen(ConfirmDialog(safe("Go?"), [safe("It goes.")], yes=safe("go"), loses=loses), answers.append)
+        dialog = ConfirmDialog(safe("Go?"), [safe("It goes.")], yes=safe("go"), loses=loses)
+        await app.push_screen(dialog, answers.append)
         await until(lambda: ("y go   n ⏎ no, go back" if loses else "y ⏎ go   n no, go back") in screen_text(app))
         await pilot.press(key)
         await until(lambda: answers)
