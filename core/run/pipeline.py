@@ -180,7 +180,6 @@ class Stages:
         return error
 
     def _tell(self, message: str, *, level: Any = "info") -> None:
-        print(message, flush=True)
         self._session.emit(Notice(level=level, code="stage", message=message))
 
 

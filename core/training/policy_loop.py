@@ -35,28 +35,28 @@ from core.training.rollout import (
 from core.training.schedule import learning_rate_at
 from core.training.writing import Writing, roll_out
 
-SERIES = (
+SERIES = (  # in the order of what they say of a run: what there is room for comes first
     Series(name="train/reward", title="reward", panel="reward", lower_is_better=False),
     Series(name="train/kl", title="KL from the reference", unit="nats a response", panel="KL"),
-    Series(name="train/loss", title="loss", panel="loss"),
-    Series(name="train/policy_loss", title="policy loss", panel="loss"),
-    Series(name="train/ratio_kl", title="KL from the writer", unit="nats a token", panel="ratio"),
-    Series(name="train/clip_fraction", title="clip fraction", panel="clip fraction"),
-    Series(name="train/entropy", title="entropy", unit="nats a token", panel="entropy"),
-    Series(name="train/advantage_mean", title="advantage, mean", panel="advantage"),
-    Series(name="train/advantage_std", title="advantage, spread", panel="advantage"),
-    Series(name="train/response_length", title="response length", unit="tokens", panel="response length"),
-    Series(name="train/ended", title="ended by themselves", panel="ended by themselves"),
-    Series(name="train/learning_rate", title="learning rate", panel="learning rate"),
-    Series(name="train/grad_norm", title="gradient norm", panel="gradient norm"),
-    Series(name="train/tokens_per_second", title="tokens per second", unit="tok/s", panel="tokens per second"),
-    Series(name="train/generation_tokens_per_second", title="writing", unit="tok/s", panel="tokens per second"),
-    Series(name="train/training_tokens_per_second", title="updating", unit="tok/s", panel="tokens per second"),
     Series(name="eval/reward", title="held-out reward", panel="reward", lower_is_better=False),
-    Series(name="eval/response_length", title="held-out length", unit="tokens", panel="response length"),
+    Series(name="train/ended", title="ended by themselves", panel="ended by themselves"),
+    Series(name="train/loss", title="loss", panel="loss"),
+    Series(name="train/tokens_per_second", title="tokens per second", unit="tok/s", panel="tokens per second"),
     Series(
         name="eval/ended", title="held-out: ended by themselves", panel="ended by themselves", lower_is_better=False
     ),
+    Series(name="train/entropy", title="entropy", unit="nats a token", panel="entropy"),
+    Series(name="train/response_length", title="response length", unit="tokens", panel="response length"),
+    Series(name="eval/response_length", title="held-out length", unit="tokens", panel="response length"),
+    Series(name="train/ratio_kl", title="KL from the writer", unit="nats a token", panel="ratio"),
+    Series(name="train/clip_fraction", title="clip fraction", panel="clip fraction"),
+    Series(name="train/policy_loss", title="policy loss", panel="loss"),
+    Series(name="train/advantage_mean", title="advantage, mean", panel="advantage"),
+    Series(name="train/advantage_std", title="advantage, spread", panel="advantage"),
+    Series(name="train/learning_rate", title="learning rate", panel="learning rate"),
+    Series(name="train/grad_norm", title="gradient norm", panel="gradient norm"),
+    Series(name="train/generation_tokens_per_second", title="writing", unit="tok/s", panel="tokens per second"),
+    Series(name="train/training_tokens_per_second", title="updating", unit="tok/s", panel="tokens per second"),
 )
 
 
@@ -175,7 +175,7 @@ def _update(work: PolicyWork, rolled: RolledOut, lessons: Lessons) -> None:
     planned = max(1, work.epochs * math.ceil(len(lessons.taught) / config.batch.size))
     tried = 0
     for epoch in range(work.epochs):
-        for micro_batches in minibatches(config, rolled, lessons, epoch=epoch, each=work.each, parts=work.parts):
+        for micro_batches in minibatches(config, rolled, lessons, epoch=epoch, parts=work.parts):
             begin = time.monotonic()
             work.session.leaving()  # not asked: it says that the run goes on, to who looks for one that is stuck
             at = work.position.step

@@ -94,7 +94,7 @@ def train_policy(config: PPOConfig | GRPOConfig, session: Session, method: Metho
     # 3. where this attempt begins
     digests = {f"reward.{number}": source.digest for number, source in enumerate(writing.sources)}
     beginning = Beginning(
-        tokens, trainable, engine, batches, steps, series=(*SERIES, *method.series), facts=_facts(config, tokens),
+        tokens, trainable, engine, batches, steps, series=_series(method, writing.actors), facts=_facts(config, tokens),
         notices=_notices(config, writing, rows), digests=digests, method={**first_memory(), **method.memory},
     )  # fmt: skip
     position, marks = begin_attempt(config, session, beginning, allow_inexact=allow_inexact)
@@ -180,6 +180,12 @@ def _notices(config: PPOConfig | GRPOConfig, writing: Writing, rows: PromptRows)
             f"rollout.max_new_tokens leaves {config.batch.sequence_length - config.rollout.max_new_tokens} tokens"
         )
         yield Notice(level="warning", code="prompts_shortened", message=message)
+
+
+def _series(method: Method, actors: Actors) -> tuple[Series, ...]:
+    """Return what a run of this method shows; without a reference nothing is far from it."""
+    shown = (*SERIES, *method.series)
+    return shown if actors.reference is not None else tuple(one for one in shown if one.name != "train/kl")
 
 
 def _facts(config: PPOConfig | GRPOConfig, tokens: Tokens) -> Facts:

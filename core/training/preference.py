@@ -22,11 +22,12 @@ from core.training.preference_evaluation import padded_tokens
 from core.training.setup import SERIES, Tokens, prepared_tokens
 
 SHARED_SERIES = (
-    *(series for series in SERIES if series.name != "eval/perplexity"),
+    *(series for series in SERIES if series.panel == "loss"),
     Series(name="train/accuracy", title="accuracy", panel="accuracy"),
-    Series(name="train/margin", title="margin", panel="margin"),
     Series(name="eval/accuracy", title="held-out accuracy", panel="accuracy", lower_is_better=False),
+    Series(name="train/margin", title="margin", panel="margin"),
     Series(name="eval/margin", title="held-out margin", panel="margin", lower_is_better=False),
+    *(series for series in SERIES if series.panel not in ("loss", "perplexity")),
 )
 """Of every phase that tells better answers from worse ones. A margin has no unit: it is a difference of rewards."""
 

@@ -24,9 +24,11 @@ _DENSE = (
     ("train/learning_rate", "learning rate", "learning rate", ""),
     ("train/grad_norm", "gradient norm", "gradient norm", ""),
 )  # fmt: skip
+_SHOWN = [Series(name=name, title=title, panel=panel, unit=unit) for name, title, panel, unit in _DENSE]
 SERIES = (
-    *[Series(name=name, title=title, panel=panel, unit=unit) for name, title, panel, unit in _DENSE],
+    *_SHOWN[:3],
     Series(name="eval/reward", title="held-out reward", panel="reward", lower_is_better=False),
+    *_SHOWN[3:],
     Series(name="eval/response_length", title="held out", panel="response length", unit="tokens"),
 )
 TOKENS = ("def", " count", "(text", "):", "\n    ", "return", " len", "(text", ".split", "())", "\n")

@@ -189,7 +189,6 @@ def test_monitor_of_rollouts_running(snap_compare: Compare, still: Home, size: t
         await watched(app, "ppo-smollm2", "eval reward 0.87")
         if size[0] < 100:
             await app.screen.run_action("screen.log")
-            await app.screen.run_action("screen.log")
 
     assert compare(snap_compare, still, size, before)
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tui.console import FootplateApp
 
 _LIVE = (
-    ("checkpoint", "save a checkpoint now", "At the end of the step that runs; the run goes on."),
-    ("evaluate", "evaluate now", "On the held-out data, at the end of the step that runs."),
+    ("checkpoint", "save a checkpoint now", "As soon as it can, at the end of a step or of a rollout; the run goes on."),
+    ("evaluate", "evaluate now", "On the held-out data, at the end of a step or of a rollout."),
     ("sample", "write samples now", "From the prompts of the configuration."),
     ("stop", "save and stop", "It keeps what is done and ends; r in the list of runs goes on from there."),
 )

@@ -16,8 +16,8 @@ from tui.screens.app_keys import PLACE_HINTS
 from tui.screens.chart_deck import ChartDeck
 from tui.screens.control import ask_of_run, choose_panel, export_run, open_stage, show_report
 from tui.screens.monitor_charts import ChartSettings, Pages, curve_request
-from tui.screens.monitor_keys import KEYS, hints_of
-from tui.screens.monitor_layout import PANES, Room, parts_of
+from tui.screens.monitor_keys import KEYS, NO_PANES, PAUSED, hints_of
+from tui.screens.monitor_layout import HIDDEN, Room, parts_of
 from tui.screens.stages_pane import StagesPane
 from tui.services.monitor_text import ending_lines
 from tui.services.safe_text import safe
@@ -48,6 +48,7 @@ class MonitorScreen(Screen[None]):
         self._is_full = False
         self._is_paused = False
         self._panes = 0
+        self._key = 0
 
     @property
     def console_app(self) -> FootplateApp:
@@ -99,11 +100,13 @@ class MonitorScreen(Screen[None]):
         self.call_after_refresh(self._show_all)
 
     def show_run(self) -> None:
-        """Show another run from its beginning."""
+        """Show another run from its beginning, and whole: zoom and cursor are places in the run before."""
         log, samples = self.query_one("#log", LogView), self.query_one("#samples", LogView)
         log.clear()
         samples.clear()
         if self.watched is not None:
+            if self.watched.key != self._key:
+                self._key, self._is_full, self.settings = self.watched.key, False, self.settings.whole()
             log.add(list(self.watched.log))
             samples.add(self.watched.sample_lines())
         self._show_all()
@@ -236,26 +239,26 @@ class MonitorScreen(Screen[None]):
         self._change(self.settings.next_smoothing())
 
     def action_zoom(self, by: int) -> None:
-        """Zoom in, out, or all the way out."""
-        self._change(replace(self.settings, zoom=max(0, min(16, self.settings.zoom + by)) if by else 0))
+        """Zoom in, out, or all the way out; where no chart is seen there is nothing to zoom."""
+        self._change(self.settings.zoomed(by if self._deck.display else 0))
 
     def action_full(self) -> None:
-        """Show only the picked chart, or all again."""
-        self._is_full = not self._is_full
+        """Show only the picked chart, where there is one, or all again."""
+        self._is_full = self._deck.display and not self._is_full
         self.call_after_refresh(self._show_all)
         self._show_parts()
 
     def action_pause(self) -> None:
         """Hold the curves still, or let them go on."""
         self._is_paused = not self._is_paused
-        self.console_app.tell(
-            safe("The view is held; the run goes on. p lets it go." if self._is_paused else "Live again.")
-        )
+        self.console_app.tell(PAUSED if self._is_paused else safe("Live again."))
         self.show_curves()
 
     def action_log(self) -> None:
         """Show other panes at the bottom."""
-        self._panes = (self._panes + 1) % PANES
+        self._panes = self.room.next_panes
+        if self._panes == HIDDEN:
+            self.console_app.tell(NO_PANES)
         self._show_parts()
         self.call_after_refresh(self._show_all)
 

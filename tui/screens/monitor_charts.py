@@ -31,11 +31,19 @@ class ChartSettings:
 
     def next_axis(self) -> ChartSettings:
         """Return the settings with the next x axis; zoom and cursor belong to the old one."""
-        return replace(self, x=AXES[(AXES.index(self.x) + 1) % len(AXES)], zoom=0, cursor=None)
+        return replace(self.whole(), x=AXES[(AXES.index(self.x) + 1) % len(AXES)])
+
+    def whole(self) -> ChartSettings:
+        """Return the settings without what is a place in one run's x range: zoom and cursor."""
+        return replace(self, zoom=0, cursor=None)
 
     def next_smoothing(self) -> ChartSettings:
         """Return the settings with the next strength of smoothing."""
         return replace(self, smoothing=SMOOTHINGS[(SMOOTHINGS.index(self.smoothing) + 1) % len(SMOOTHINGS)])
+
+    def zoomed(self, by: int) -> ChartSettings:
+        """Return the settings zoomed in or out, all the way out by 0."""
+        return replace(self, zoom=max(0, min(16, self.zoom + by)) if by else 0)
 
     def toggled_cursor(self, frame: Frame) -> ChartSettings:
         """Return the settings with a cursor at the newest value, or without one."""
@@ -152,6 +160,8 @@ def chart_title(panel: str, series: tuple[Series, ...], settings: ChartSettings,
     """Return the words over a chart."""
     unit = next((f" ({one.unit})" for one in series if one.unit), "")
     words = [f"{panel}{unit}"]
+    if settings.zoom:
+        words.append(f"zoom ×{2**settings.zoom:,} · 0 whole")
     if panel in settings.logarithmic:
         words.append("log y")
     if settings.smoothing and not all(one.name in UNSMOOTHED for one in series):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
+from tui.services.safe_text import safe
 from tui.services.watched import Watched
 from tui.widgets.key_line import Hint
 
@@ -28,6 +29,9 @@ def hints_of(watched: Watched | None) -> list[Hint]:
         return HINTS
     return PREPARED_HINTS if watched.view.is_prepared else PREPARE_HINTS
 
+
+PAUSED = safe("The view is held; the run goes on. p lets it go.")
+NO_PANES = safe("Log and samples are hidden; L shows them again.")
 
 KEYS: list[BindingType] = [
     Binding("left", "pick(-1)", "chart", show=False, id="monitor.left", tooltip="The chart before; cursor left"),

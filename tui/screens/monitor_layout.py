@@ -13,8 +13,8 @@ from tui.services.watched import Watched
 CHARTS = 4
 _SIDE_COLUMNS = 42
 _SMALL_COLUMNS = 27
-PANES = 4
-"""Log and samples, log, samples, neither: what `L` goes through."""
+HIDDEN = 3
+"""The last of what `L` goes through: log and samples, log, samples, neither."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,12 @@ class Room:
         """The columns beside the run's facts, or all where those have no room."""
         return self.width - (_SIDE_COLUMNS if self.width >= 100 and not self.is_full else 0)
 
+    @property
+    def next_panes(self) -> int:
+        """What `L` shows next; where there is room for one of log and samples, the log is there at first already."""
+        following = (self.panes + 1) % (HIDDEN + 1)
+        return 2 if following == 1 and self.width < 100 else following
+
     def parts(self, *, shown: int, has_stages: bool, has_ending: bool) -> dict[str, bool]:
         """Return which parts are displayed; `shown` charts are to be drawn unless stages stand in their place."""
         is_wide, has_log = self.width >= 100, self.height >= 20 and self.width >= 60
@@ -52,7 +58,7 @@ class Room:
             "row": charts > 1,
             "ending": has_ending,
             "side": is_wide and not self.is_full,
-            "bottom": self.panes != 3 and has_log,
+            "bottom": self.panes != HIDDEN and has_log,
             "log": self.panes in (0, 1),
             "samples": self.panes == 2 or (self.panes == 0 and is_wide),
             "machine-line": not is_wide and self.height >= 14,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from core.run.events import Failed, Progress, Series, Stopped
@@ -10,7 +11,7 @@ from core.run.status import RunStatus
 from tui.services.run_list import is_live
 from tui.services.run_view import RunView
 from tui.services.safe_text import safe, size_words
-from tui.services.styled import Line, Span, Tone, line, word, wrapped
+from tui.services.styled import Line, Span, Tone, cell_count, line, word, wrapped
 from tui.services.words import count_text, duration_text, group_of, progress_bar, state_words, value_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _SHORT = {
     "train/learning_rate": "lr", "train/grad_norm": "|g|", "train/tokens_per_second": "tok/s", "train/loss": "loss",
-    "eval/loss": "eval", "eval/perplexity": "ppl",
+    "eval/loss": "eval", "eval/perplexity": "ppl", "train/kl": "KL", "train/ended": "ended",
 }  # fmt: skip
 
 
@@ -29,18 +30,18 @@ def head_lines(view: RunView, state: RunStatus | None, frame: Frame | None, widt
     if view.phase:
         name.append(word(f" · {view.phase}", "muted"))
     return [
-        line(*name, right=_state_spans(state)),
+        line(*name, right=_state_spans(view, state)),
         _progress_line(view, state, frame, width),
         _numbers(view, frame, width),
     ]
 
 
-def _state_spans(state: RunStatus | None) -> list[Span]:
+def _state_spans(view: RunView, state: RunStatus | None) -> list[Span]:
     if state is None:
         return [word(" reading … ", "muted")]
     spans = [word(" "), state_words(state.word)]
-    if is_live(state) and state.section:
-        spans.append(word(f"  {state.section}", "muted"))
+    if is_live(state) and state.section:  # of the last heartbeat: the end may have been told since
+        spans.append(word(f"  {state.section if view.ended is None else 'ending'}", "muted"))
     if is_live(state) and state.beat_seconds is not None:
         spans.append(word(f"  ♥ {duration_text(state.beat_seconds)} ago", "muted"))
     return [*spans, word(" ")]
@@ -71,27 +72,37 @@ def _progress_line(view: RunView, state: RunStatus | None, frame: Frame | None, 
 
 
 def _numbers(view: RunView, frame: Frame | None, width: int) -> Line:
-    """Return the newest values, and the pace. Where there is no room for all, those come first that say most."""
-    shown = [(series, value) for series in view.series if (value := _latest(view, frame, series)) is not None]
-    numbers = [_number(series, value) for series, value in shown]
-    if 1 + sum(len(text) for spans in numbers for text, _ in spans) > width:
-        first = {panel[0].name for panel in view.panels().values()}
-        order = sorted(shown, key=lambda one: (one[0].lower_is_better is None, one[0].name not in first))
-        numbers = [_number(series, value) for series, value in order]
-    spans: list[Span] = [word(" "), *[span for number in numbers for span in number]]
-    if frame is not None and frame.steps_per_second:
-        pace = frame.steps_per_second
-        words = f"{1 / pace:.3g} s/step" if pace < 1 else f"{pace:.3g} steps/s"
-        spans += [word(words), word("   ")]
-    if frame is not None and math.isfinite(frame.tokens) and frame.tokens:
-        spans += [word("tokens ", "muted"), word(count_text(frame.tokens))]
+    """Return the newest values, and the pace; the series that a run declares first have room first.
+
+    One that has no value in the newest row is left out: there is nothing to say of it, and others need the room.
+    """
+    found = [(series, value) for series in view.series if (value := _latest(view, frame, series)) is not None]
+    numbers = [_number(series, value) for series, value in found if not math.isnan(value)]
+    gap = "   " if sum(_columns(number) + 3 for number in numbers) < width else "  "
+    spans: list[Span] = [word(" ")]
+    for number in [*numbers, *_pace(frame)]:
+        if _columns((*spans, *number)) > width:
+            break
+        spans += [*number, word(gap)]
     return Line(tuple(spans))
 
 
-def _number(series: Series, value: float) -> tuple[Span, Span, Span]:
+def _pace(frame: Frame | None) -> Iterator[tuple[Span, ...]]:
+    if frame is not None and frame.steps_per_second:
+        pace = frame.steps_per_second
+        yield (word(f"{1 / pace:.3g} s/step" if pace < 1 else f"{pace:.3g} steps/s"),)
+    if frame is not None and math.isfinite(frame.tokens) and frame.tokens:
+        yield word("tokens ", "muted"), word(count_text(frame.tokens))
+
+
+def _columns(spans: tuple[Span, ...]) -> int:
+    return sum(cell_count(text.text) for text, _ in spans)
+
+
+def _number(series: Series, value: float) -> tuple[Span, Span]:
     text = count_text(value) if abs(value) >= 1000 else value_text(value)
     tone: Tone = "strong" if math.isfinite(value) else "bad"
-    return word(f"{_short(series)} ", "muted"), word(text, tone), word("   ")
+    return word(f"{_short(series)} ", "muted"), word(text, tone)
 
 
 def _short(series: Series) -> str:

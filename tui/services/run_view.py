@@ -50,6 +50,7 @@ class RunView:
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=KEPT))
     progress: dict[str, Progress] = field(default_factory=dict)
     stages_began: dict[str, Progress] = field(default_factory=dict)
+    stages_moved: set[str] = field(default_factory=set)
     ended: Stopped | Failed | Finished | None = None
     events: int = 0
     _extremes: dict[str, tuple[Evaluation, Evaluation]] = field(default_factory=dict)
@@ -79,18 +80,27 @@ class RunView:
                 self.notices.append(event)
             case Progress():
                 self.progress[event.stage] = event
-                began = self.stages_began.setdefault(event.stage, event)
-                if event.done < began.done:  # another pass, which begins anew
-                    self.stages_began[event.stage] = event
+                self._pace(event)
             case Stopped() | Failed() | Finished():
                 self.ended = event
             case _:  # the rest is told by the log alone
                 pass
 
+    def _pace(self, event: Progress) -> None:
+        """Count the pace of a stage from where it first moved: before that it was made ready, for however long."""
+        began = self.stages_began.get(event.stage)
+        if began is None or event.done < began.done or event.unit != began.unit:  # another pass begins anew
+            self.stages_began[event.stage] = event
+            self.stages_moved.discard(event.stage)
+        elif event.done > began.done and event.stage not in self.stages_moved:
+            self.stages_began[event.stage] = event
+            self.stages_moved.add(event.stage)
+
     def _begin(self) -> None:
         self.ended = None
         self.progress.clear()
         self.stages_began.clear()
+        self.stages_moved.clear()
 
     def _take_back(self, step: int) -> None:
         self.resumed_step = step

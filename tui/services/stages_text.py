@@ -10,7 +10,7 @@ from tui.services.run_tree import TreeRow
 from tui.services.styled import Line, Span, Tone, line, word
 from tui.services.words import count_text, progress_bar, state_mark, value_text
 
-_CHANGE_HEAD = "held out"
+_CHANGE_HEAD = "measured"
 
 
 def stage_list(stages: Sequence[TreeRow], width: int) -> list[Line]:
@@ -42,12 +42,12 @@ def _numbers(row: RunRow) -> Iterator[Span]:
 
 
 def change_list(stages: Sequence[TreeRow], changes: Mapping[str, tuple[BeforeAfter, ...]]) -> list[Line]:
-    """Return what the finished stages have changed on held-out data, the newest stage first."""
-    shown = [(stage.title, change) for stage in reversed(stages) for change in changes.get(stage.title, ())]
+    """Return what the finished stages have changed on held-out data, stage by stage, by the titles of the series."""
+    shown = [(stage.title, change) for stage in stages for change in changes.get(stage.title, ())]
     rows = [
         (
             title,
-            change.series.name.removeprefix("eval/").replace("_", " "),
+            f"{change.series.title} ({change.series.unit})" if change.series.unit else change.series.title,
             value_text(change.before),
             value_text(change.after),
             change,

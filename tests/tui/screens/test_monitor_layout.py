@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tui.screens.monitor_charts import Pages
+from core.run.events import Series
+from tui.screens.monitor_charts import ChartSettings, Pages, chart_title
 from tui.screens.monitor_layout import Room
 
 
@@ -32,6 +33,24 @@ def test_stages_take_the_place_of_charts() -> None:
     assert parts["stages"]
     assert parts["ending"]
     assert not any(parts[f"chart-{index}"] for index in range(4))
+
+
+@pytest.mark.parametrize(("width", "goes"), [(160, [1, 2, 3, 0]), (80, [2, 3, 0, 2])])
+def test_log_and_samples_change_with_each_key(width: int, goes: list[int]) -> None:
+    """Where one of both has room, the log is seen at first: a key that shows it again would do nothing."""
+    panes, seen = 0, []
+    for _ in range(4):
+        panes = Room(width, 24, panes=panes).next_panes
+        seen.append(panes)
+    assert seen == goes
+
+
+def test_a_zoomed_chart_says_so_and_what_leads_back() -> None:
+    series = (Series(name="train/loss", title="loss", panel="loss"),)
+    assert "zoom" not in chart_title("loss", series, ChartSettings(), "").text
+    zoomed = ChartSettings().zoomed(1).zoomed(1)
+    assert chart_title("loss", series, zoomed, "1/3").text == "loss  zoom ×4 · 0 whole  smooth 0.9  1/3"
+    assert zoomed.zoomed(0).zoom == zoomed.whole().zoom == 0
 
 
 def test_paging_and_picking_go_round() -> None:

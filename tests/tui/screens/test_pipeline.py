@@ -79,6 +79,21 @@ def asked(run: Path) -> list[Path]:
     return list((run / "control").glob("*.json"))
 
 
+async def test_a_zoom_ends_with_its_run_and_needs_a_chart(home: Home) -> None:
+    ppo, pipeline = ppo_run(home), pipeline_run(home)
+    app = console(home)
+    async with app.run_test(size=(120, 30)) as pilot:
+        app.watch_run(ppo.run)
+        await until(lambda: shows(app, "reward", "smooth 0.9"))
+        await pilot.press("z", "z")
+        await until(lambda: shows(app, "zoom ×4 · 0 whole"))
+        app.watch_run(pipeline.run)
+        await until(lambda: shows(app, "before and after", "held-out accuracy", "+0.43 better"))
+        await pilot.press("z", "f")
+        app.watch_run(RunDirectory(home.runs / "rlhf-align"))
+        await until(lambda: shows(app, "rlhf-align", "smooth 0.9", "models in memory") and not shows(app, "zoom ×"))
+
+
 async def test_samples_with_marked_tokens_and_the_menu_of_charts(home: Home) -> None:
     made = ppo_run(home)
     app = console(home)

@@ -80,13 +80,17 @@ def test_the_rest_of_a_stage_takes_as_long_as_its_mean_pace_says() -> None:
     view = RunView("a")
     view.apply([progress(200, 10.0)])
     assert view.stage_seconds_left("reading") is None
-    view.apply([progress(300, 15.0), progress(600, 30.0)])
-    assert view.stage_seconds_left("reading") == 20.0  # 400 bytes in 20 s, and 400 are left
-    view.apply([progress(0, 40.0), progress(100, 41.0)])  # another pass
+    view.apply([progress(300, 70.0)])  # a minute of loading, which says nothing of the pace
+    assert view.stage_seconds_left("reading") is None
+    view.apply([progress(450, 80.0), progress(600, 85.0)])
+    assert view.stage_seconds_left("reading") == 20.0  # 300 bytes in 15 s, and 400 are left
+    view.apply([progress(0, 90.0), progress(50, 90.5)])  # another pass
+    assert view.stage_seconds_left("reading") is None
+    view.apply([progress(100, 91.0)])
     assert view.stage_seconds_left("reading") == 9.0
-    view.apply([progress(100, 41.0, total=None)])
+    view.apply([progress(100, 91.0, total=None)])
     assert view.stage_seconds_left("reading") is None
-    view.apply([progress(1000, 50.0)])
+    view.apply([progress(1000, 92.0)])
     assert view.stage_seconds_left("reading") is None
-    view.apply([progress(500, 55.0), progress(600, 56.0), Finished(step=None)])
+    view.apply([progress(500, 95.0), progress(600, 96.0), progress(700, 97.0), Finished(step=None)])
     assert view.stage_seconds_left("reading") is None
