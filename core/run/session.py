@@ -141,14 +141,16 @@ class Session:
     def section(self, name: str) -> Iterator[None]:
         """Have the heartbeat say what the run is at: loading, preparing, training, evaluating, sampling, saving.
 
-        Or for which run it waits.
+        Or for which run it waits. Between two sections it is still at the last: only a run that begins is loading.
         """
         self._sections.append(name)
         self._pulse.progressed()
         try:
             yield
         finally:
-            self._sections.pop()
+            left = self._sections.pop()
+            if len(self._sections) == 1:
+                self._sections[0] = left
             self._pulse.progressed()
 
     def progress(self, stage: str, done: float, total: float | None = None, unit: str = "", note: str = "") -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tui.console import FootplateApp
 
 _LIVE = (
-    ("checkpoint", "save a checkpoint now", "As soon as it can, at the end of a step or of a rollout; the run goes on."),
+    ("checkpoint", "save a checkpoint now", "As soon as it can: at the end of a step or of a rollout. It goes on."),
     ("evaluate", "evaluate now", "On the held-out data, at the end of a step or of a rollout."),
     ("sample", "write samples now", "From the prompts of the configuration."),
     ("stop", "save and stop", "It keeps what is done and ends; r in the list of runs goes on from there."),

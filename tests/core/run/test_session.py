@@ -174,7 +174,7 @@ def test_the_heart_beats_with_step_section_and_a_growing_counter(
     assert (during.step, during.section) == (42, "evaluating")
     assert during.counter > 3
     assert during.idle_seconds > 0.15, "it says how long the main thread has shown nothing"
-    assert after.section == "loading"
+    assert after.section == "evaluating"
     last = read_heartbeat(run)
     time.sleep(0.1)
     assert read_heartbeat(run) == last, "no beat after the end"
@@ -216,3 +216,12 @@ def test_what_a_session_costs_a_step(session: Session) -> None:
         session.metrics(step=step, tokens=step, values={"train/loss": 1.0, "train/grad_norm": 1.0})
         session.requests()
     assert (time.monotonic() - begin) / 2000 < 500e-6
+
+
+def test_between_two_sections_a_run_is_still_at_the_last_one(session: Session) -> None:
+    assert session.current_section == "loading"
+    with session.section("training"):
+        with session.section("saving"):
+            assert session.current_section == "saving"
+        assert session.current_section == "training"
+    assert session.current_section == "training"
