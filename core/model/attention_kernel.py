@@ -179,20 +179,17 @@ def _spans(boundaries: Tensor) -> Iterator[tuple[int, int]]:
 def _prefixed(
     boundaries: Tensor, places: Tensor | None, key_boundaries: Tensor | None
 ) -> Iterator[tuple[slice, slice]]:
-    """Yield documents that follow each other and see one prefix, and that prefix."""
+    """Yield each document that sees a prefix, and that prefix.
+
+    One by one, although neighbours may see the same: so a document's result does not depend on who is beside it.
+    """
     if places is None or key_boundaries is None:
         return
     begins = places[key_boundaries[:-1].long()].tolist()
     lengths = (key_boundaries.diff() - boundaries.diff()).tolist()
-    found: list[tuple[slice, slice]] = []
     for (start, stop), begin, length in zip(pairwise(boundaries.tolist()), begins, lengths, strict=True):
-        if not length:
-            continue
-        prefix = slice(begin, begin + length)
-        if found and found[-1][1] == prefix and found[-1][0].stop == start:
-            start = found.pop()[0].start
-        found.append((slice(start, stop), prefix))
-    yield from found
+        if length:
+            yield slice(start, stop), slice(begin, begin + length)
 
 
 def _heads_first(rows: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from core.data.tokens.shards import TokenShards
 from core.data.tokens.sides import Side, pair_of
 from core.errors import DataError
 from core.model.batch import IGNORED, PackedBatch
-from core.model.prefixes import share_prefixes
+from core.model.prefixes import share_prefixes, worth_sharing
 from core.training.batches import Row, pack_rows
 
 
@@ -209,12 +209,12 @@ def _packed(rows: Sequence[tuple[Side, ...]], *, numbers: tuple[int, ...], pad_t
 def _shared(sides: Sequence[Side]) -> int:
     """Return how many tokens of their prompt the sides share: all but the last, which predicts another token in each.
 
-    0 where there is one side.
+    0 where there is one side, or where they are few.
     """
     begins = [int(side.supervised.argmax()) for side in sides]
     if len(sides) < 2 or len(set(begins)) > 1:
         return 0
-    shared = max(0, begins[0] - 1)
+    shared = worth_sharing(begins[0] - 1)
     first, *others = (side.ids[:shared] for side in sides)
     return shared if all(np.array_equal(first, other) for other in others) else 0
 

@@ -24,7 +24,7 @@ def sample(writing: Writing, prompts: Sequence[Prompt], *, seeds: Sequence[int],
     if answered is None:
         return []
     rewards = judge(writing, answered)
-    found = look_through(writing, answered, order=range(len(answered)))
+    found = look_through(writing, answered, order=range(len(answered)), each=1)
     lengths = [len(one.response.tokens) for one in answered]
     marks: list[tuple[float, ...]] = [()] * len(answered)
     if found.reference is not None:

@@ -239,6 +239,9 @@ def _tell_of_dropped(work: PolicyWork, rolled: RolledOut) -> None:
     work.session.emit(Notice(level="warning", code="non_finite_reward", message=message, step=work.position.step))
 
 
+_SAME_REWARDS = "The policy may always get the best reward or never any: look at the samples, and at the rewards."
+
+
 def _is_nothing_left(work: PolicyWork, rolled: RolledOut) -> bool:
     """Say that a rollout taught nothing; tell whether it was one too many in a row (cadence.max_skipped_steps).
 
@@ -246,18 +249,23 @@ def _is_nothing_left(work: PolicyWork, rolled: RolledOut) -> bool:
     """
     position, most = work.position, work.config.cadence.max_skipped_steps
     position.refused_in_a_row += 1
-    message = f"nothing was learned from rollout {rolled.number}: no response of it says what is better"
+    sources = ", ".join(source.name for source in work.writing.sources)
+    why, hint = "no response of it says what is better", _SAME_REWARDS
+    if not rolled.judged:
+        why = f"all {len(rolled.rewards)} responses were left out, since their reward is not a finite number"
+        hint = f"The fault lies in the rewards ({sources}): NaN and infinite values teach nothing."
+    message = f"nothing was learned from rollout {rolled.number}: {why}"
     work.session.emit(Notice(level="warning", code="nothing_learned", message=message, step=position.step))
     if position.refused_in_a_row <= most:
         return False
     if position.step == 0:
         raise NumericError(
             f"{position.refused_in_a_row} rollouts in a row taught nothing; the last: {message}",
-            hint="The policy may always get the best reward or never any: look at the samples, and at the rewards.",
+            hint=hint,
         )
     message = (
         f"{position.refused_in_a_row} rollouts in a row taught nothing, so the run ends at step {position.step} and "
-        f"not at {work.steps}: responses to a prompt all have the same reward"
+        f"not at {work.steps}: {'responses to a prompt all have the same reward' if rolled.judged else why}"
     )
     work.session.emit(Notice(level="warning", code="nothing_left", message=message, step=position.step))
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from core.config.phases import GRPOConfig, PPOConfig
 from core.data.tokens.shards import TokenShards
 from core.data.tokens.sides import prompt_of
 from core.model.batch import IGNORED, PackedBatch, packed
-from core.model.prefixes import share_prefixes
+from core.model.prefixes import share_prefixes, worth_sharing
 from core.training.rewards import Answered
 
 _ORDERING = 2
@@ -65,7 +65,7 @@ def as_they_are(
 
 @dataclass(frozen=True)
 class RolledOut:
-    """One rollout. Responses to one prompt stand side by side.
+    """One rollout. The `each` responses to one prompt stand side by side.
 
     Shapes: rewards has one entry a response, NaN where what a source gave was not finite. lengths are the tokens of
     each response, at least 1. old, reference and values are (targets,) float32 without a graph, laid end to end, one a
@@ -75,6 +75,7 @@ class RolledOut:
     """
 
     number: int
+    each: int
     prompts: tuple[Prompt, ...]
     answered: tuple[Answered, ...]
     rewards: tuple[float, ...]
@@ -140,23 +141,45 @@ class ResponseBatch:
         )
 
 
-def epoch_order(seed: int, rollout: int, epoch: int, prompts: int, *, each: int) -> list[int]:
-    """Return in which order an epoch goes through the responses of a rollout: those to a prompt side by side."""
-    order = np.random.default_rng([seed, _ORDERING, rollout, epoch]).permutation(prompts).tolist()
-    return [prompt * each + number for prompt in order for number in range(each)]
+def epoch_order(seed: int, rollout: int, epoch: int, count: int) -> list[int]:
+    """Return in which order an epoch goes through the responses of a rollout."""
+    order: list[int] = np.random.default_rng([seed, _ORDERING, rollout, epoch]).permutation(count).tolist()
+    return order
 
 
-def packed_responses(answered: Sequence[Answered], rows: tuple[int, ...]) -> PackedBatch:
+def cut(order: Sequence[int], *, size: int, micro_size: int, each: int) -> list[list[list[int]]]:
+    """Return the micro-batches of each update of `size` responses in this order.
+
+    `each`: responses to a prompt. Within an update those to one prompt come side by side, so that they share it; which
+    responses make an update stays a matter of chance.
+    """
+    updates = [sorted(order[begin : begin + size], key=_first_of(order, each)) for begin in range(0, len(order), size)]
+    return [[one[begin : begin + micro_size] for begin in range(0, len(one), micro_size)] for one in updates]
+
+
+def _first_of(order: Sequence[int], each: int) -> Callable[[int], tuple[int, int]]:
+    """Return a key by which responses come in the order of their prompts' first ones."""
+    place = {number: index for index, number in enumerate(order)}
+    first: dict[int, int] = {}
+    for number, index in place.items():
+        first.setdefault(number // each, index)
+    return lambda number: (first[number // each], place[number])
+
+
+def packed_responses(answered: Sequence[Answered], rows: tuple[int, ...], *, each: int) -> PackedBatch:
     """Return prompts with their responses end to end; a response's last token is predicted and not read.
 
-    Responses to one prompt that follow each other share it but for its last token, which predicts another in each.
+    Where a prompt has several responses (`each`), those that follow each other share it but for its last token, which
+    predicts another in each. One that stands alone is read in the same way, so that its log-probabilities are the same
+    to the bit whichever of the others are there.
     """
     documents = [[*one.prompt_ids, *one.response.tokens[:-1]] for one in answered]
     targets = [[*[IGNORED] * (len(one.prompt_ids) - 1), *one.response.tokens] for one in answered]
-    groups = [len(list(same)) for _, same in groupby(answered, key=lambda one: one.prompt_ids)]
-    firsts = [answered[first] for first in np.cumsum([0, *groups[:-1]])]
-    shared = [(n, len(first.prompt_ids) - 1 if n > 1 else 0) for n, first in zip(groups, firsts, strict=True)]
-    return share_prefixes(packed(documents, targets, rows=rows), shared)
+    batch = packed(documents, targets, rows=rows)
+    if each == 1:
+        return batch
+    prompts = [(prompt, len(list(same))) for prompt, same in groupby(one.prompt_ids for one in answered)]
+    return share_prefixes(batch, [(count, worth_sharing(len(prompt) - 1)) for prompt, count in prompts])
 
 
 @dataclass(frozen=True)
@@ -174,20 +197,15 @@ class Lessons:
 
 
 def minibatches(
-    config: PPOConfig | GRPOConfig, rolled: RolledOut, lessons: Lessons, *, epoch: int, each: int, parts: Sequence[Any]
+    config: PPOConfig | GRPOConfig, rolled: RolledOut, lessons: Lessons, *, epoch: int, parts: Sequence[Any]
 ) -> Iterator[list[ResponseBatch]]:
     """Yield the micro-batches of one update after another, through all responses that teach something once.
 
-    `each`: responses to a prompt. `parts`: the models that an update computes in turn, all micro-batches of one, then
-    all of the next.
+    `parts` are the models that an update computes in turn: all micro-batches of one, then all of the next.
     """
     taught = set(lessons.taught)
-    prompts = len(rolled.answered) // each
-    order = [n for n in epoch_order(config.seed, rolled.number, epoch, prompts, each=each) if n in taught]
-    size, micro = config.batch.size, config.batch.micro_size
-    for begin in range(0, len(order), size):
-        step = order[begin : begin + size]
-        groups = [step[start : start + micro] for start in range(0, len(step), micro)]
+    order = [n for n in epoch_order(config.seed, rolled.number, epoch, len(rolled.answered)) if n in taught]
+    for groups in cut(order, size=config.batch.size, micro_size=config.batch.micro_size, each=rolled.each):
         yield [response_batch(rolled, lessons, group, part=part) for part in parts for group in groups]
 
 
@@ -206,7 +224,7 @@ def response_batch(
     assert advantages is not None
     rows = tuple(rolled.prompts[number].number for number in numbers)
     return ResponseBatch(
-        packed=packed_responses([rolled.answered[number] for number in numbers], rows),
+        packed=packed_responses([rolled.answered[number] for number in numbers], rows, each=rolled.each),
         lengths=tuple(lengths[number] for number in numbers),
         old=old,
         advantages=advantages,

@@ -26,7 +26,7 @@ from core.model.scalar_head import log_probs_and_values, target_values
 from core.training.actors import Actors
 from core.training.engine import Engine
 from core.training.rewards import Answered, RewardSource
-from core.training.rollout import Prompt, RolledOut, epoch_order, packed_responses
+from core.training.rollout import Prompt, RolledOut, cut, epoch_order, packed_responses
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -68,10 +68,11 @@ def roll_out(writing: Writing, prompts: Sequence[Prompt], number: int, *, each: 
         return None
     written = time.monotonic()
     rewards = judge(writing, answered)
-    order = epoch_order(writing.config.seed, number, 0, len(prompts), each=each)
-    found = look_through(writing, answered, order=order)
+    order = epoch_order(writing.config.seed, number, 0, len(answered))
+    found = look_through(writing, answered, order=order, each=each)
     return RolledOut(
         number=number,
+        each=each,
         prompts=tuple(prompt for prompt in prompts for _ in range(each)),
         answered=tuple(answered),
         rewards=tuple(rewards),
@@ -153,11 +154,16 @@ class LookedThrough:
     values: Tensor | None
 
 
-def look_through(writing: Writing, answered: Sequence[Answered], *, order: Sequence[int]) -> LookedThrough:
-    """Return log-probabilities and values of each token of a response, computed in micro-batches of this order."""
-    actors, temperature = writing.actors, writing.config.rollout.temperature
-    size = writing.config.batch.micro_size
-    groups = [order[begin : begin + size] for begin in range(0, len(order), size)]
+def look_through(
+    writing: Writing, answered: Sequence[Answered], *, order: Sequence[int], each: int
+) -> LookedThrough:
+    """Return log-probabilities and values of each token of a response, in the micro-batches of updates in this order.
+
+    `each`: responses to a prompt.
+    """
+    actors, temperature, batch = writing.actors, writing.config.rollout.temperature, writing.config.batch
+    updates = cut(order, size=batch.size, micro_size=batch.micro_size, each=each)
+    groups = [group for update in updates for group in update]
     lengths = [len(one.response.tokens) for one in answered]
 
     def gathered(look: Callable[[PackedBatch], Tensor]) -> Tensor:
@@ -165,7 +171,7 @@ def look_through(writing: Writing, answered: Sequence[Answered], *, order: Seque
         pieces: dict[int, Tensor] = {}
         for group in groups:
             writing.is_leaving()  # not asked: it says that the run goes on, to who looks for one that is stuck
-            batch = packed_responses([answered[number] for number in group], ()).to(writing.engine.device)
+            batch = packed_responses([answered[number] for number in group], (), each=each).to(writing.engine.device)
             with torch.no_grad():
                 found = writing.engine.call(_ask, look, batch).float().cpu()
             parts = torch.split(found, [lengths[number] for number in group], dim=-1)

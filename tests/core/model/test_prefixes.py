@@ -65,9 +65,9 @@ def test_whole_documents_come_back() -> None:
     assert share_prefixes(whole, [(6, 0)]) is whole
 
 
-@pytest.mark.parametrize("groups", [[(3, 4), (3, 0)], [(3, 3), (1, 0)], [(3, 0), (1, 2), (2, 0)]])
+@pytest.mark.parametrize("groups", [[(3, 4), (3, 0)], [(3, 3), (1, 0)], [(3, 0), (1, 2), (2, 0)], [(4, 1), (2, 1)]])
 def test_what_cannot_be_shared_is_no_group(groups: list[tuple[int, int]]) -> None:
-    """A target inside, documents that are left over, a document that is nothing but its prefix."""
+    """A target inside, documents left over, one that is nothing but its prefix, one that begins otherwise."""
     with pytest.raises(AssertionError):
         share_prefixes(_whole()[0], groups)
 
@@ -158,6 +158,35 @@ def test_kernel_equals_a_masked_softmax_with_its_gradients(scale: float) -> None
     expected = torch.autograd.grad(right, parts, direction)
     for mine, theirs in zip(torch.autograd.grad(output, parts, direction), expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12 * scale**2)
+
+
+def test_long_prefixes_of_one_length_stand_side_by_side(build: Callable[..., Any]) -> None:
+    """Answers and gradients of two groups as of whole documents; and each the same to the bit without the others."""
+    generator = torch.Generator().manual_seed(4)
+    prompts, answers = ([torch.randint(96, (n,), generator=generator).tolist() for _ in range(4)] for n in (40, 6))
+    documents = [[*prompts[n // 2], *answers[n]] for n in range(4)]
+    targets = [[*[X] * 40, *document[41:], X] for document in documents]
+    whole = packed(documents, targets)
+    model = _scored(build())
+    reading = verify_reading(model, "auto")
+    right, expected = _read(model, reading, whole)
+    batch = share_prefixes(whole, [(2, 40), (2, 40)])
+    assert batch.prefixes is not None
+    assert batch.prefixes.count == 2
+    found, gradient = _read(model, reading, batch)
+    torch.testing.assert_close(found, right, rtol=0, atol=1e-6)
+    for name, one in expected.items():
+        assert ((gradient[name] - one).abs().max() / one.abs().max()).item() < 1e-6, name
+
+    # attention alone: products of fewer rows may round in another way
+    shapes = [(104, 4, 8), (104, 2, 8), (104, 2, 8)]
+    parts = [torch.randn(shape, generator=generator) for shape in shapes]
+    both, _ = documents_attention(*parts, batch.boundaries, 0.4, batch.prefixes.places, batch.prefixes.boundaries)
+    single = share_prefixes(packed(documents[1:2], targets[1:2]), [(1, 40)])
+    assert single.prefixes is not None
+    own = [torch.cat([part[6:12], part[24:64]]) for part in parts]
+    alone, _ = documents_attention(*own, single.boundaries, 0.4, single.prefixes.places, single.prefixes.boundaries)
+    assert torch.equal(alone[:6], both[6:12])
 
 
 @pytest.mark.parametrize("short", [0, 1 << 14], ids=["long", "short"])

@@ -46,7 +46,7 @@ def updates(writing: Writing, rolled: RolledOut, taught: Lessons, epochs: int = 
     return [
         batches
         for epoch in range(epochs)
-        for batches in minibatches(writing.config, rolled, taught, epoch=epoch, each=1, parts=parts)
+        for batches in minibatches(writing.config, rolled, taught, epoch=epoch, parts=parts)
     ]
 
 

@@ -26,7 +26,7 @@ def train(writing: Writing) -> None:
     assert rolled is not None
     taught = lessons(rolled, config.ppo, first_memory(config.ppo))
     objective = ClippedLosses(writing.actors, config.ppo, temperature=1.0)
-    for batches in minibatches(config, rolled, taught, epoch=0, each=1, parts=("policy", "value")):
+    for batches in minibatches(config, rolled, taught, epoch=0, parts=("policy", "value")):
         assert writing.engine.step(batches, objective, learning_rate=1e-2).applied
 
 

@@ -135,7 +135,7 @@ def rolled_out(rewards: Sequence[float], lengths: Sequence[int]) -> RolledOut:
     answered = tuple(Answered((1,), response, "", "", None) for response in responses)
     prompts = tuple(Prompt(number, (1,), ()) for number in range(len(responses)))
     zeros = torch.zeros(sum(lengths))
-    return RolledOut(0, prompts, answered, tuple(rewards), zeros, None, None, 1.0, 1.0)
+    return RolledOut(0, 4, prompts, answered, tuple(rewards), zeros, None, None, 1.0, 1.0)
 
 
 def test_tokens_have_the_advantage_of_their_response_and_flat_groups_are_left_out() -> None:

@@ -25,10 +25,10 @@ def rows_of(contents: Any = DOCUMENTS, *, part: range | None = None, length: int
 def test_a_batch_by_hand() -> None:
     rows = rows_of()
     batch = pack_pairs([rows[1], rows[0]], numbers=(1, 0))
-    assert batch.packed.lengths == (3, 4, 3, 1)
-    assert batch.packed.input_ids[0].tolist() == [6, 7, 0, 2, 3, 4, 0, 2, 5, 0, 1]
-    assert batch.packed.targets[0].tolist() == [7, 0, X, 3, 4, 0, X, 5, 0, X, X]
-    assert batch.packed.position_ids[0].tolist() == [0, 1, 2, 1, 2, 3, 4, 1, 2, 3, 0]
+    assert batch.packed.lengths == (3, 5, 4)
+    assert batch.packed.input_ids[0].tolist() == [6, 7, 0, 1, 2, 3, 4, 0, 1, 2, 5, 0]
+    assert batch.packed.targets[0].tolist() == [7, 0, X, X, 3, 4, 0, X, X, 5, 0, X]
+    assert batch.packed.position_ids[0].tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 0, 1, 2, 3]
     assert (batch.better.tolist(), batch.worse.tolist()) == ([1], [2])
     assert batch.is_good.tolist() == [False, True, False]
     assert (batch.pairs, batch.documents, batch.good, batch.better_tokens) == (1, 3, 1, 3)
@@ -38,14 +38,22 @@ def test_a_batch_by_hand() -> None:
 
 
 def test_both_sides_of_a_pair_share_their_prompt_but_its_last_token() -> None:
-    """Row 2's prompt [8 8 8] before two answers; tokens count as if nothing were shared, references lie as they did."""
-    rows = rows_of([pair([8, 8, 8], [9, 0], [10, 11, 0])])
+    """Tokens count as if nothing were shared."""
+    prompt = [*range(20, 52), 8]
+    rows = rows_of([pair(prompt, [9, 0], [10, 11, 0])], length=64)
     batch = pack_pairs([rows[0]], numbers=(0,))
-    assert batch.packed.lengths == (3, 4, 2)
-    assert batch.packed.input_ids[0].tolist() == [8, 9, 0, 8, 10, 11, 0, 8, 8]
-    assert batch.packed.targets[0].tolist() == [9, 0, X, 10, 11, 0, X, X, X]
-    assert (batch.tokens, batch.packed.target_tokens, batch.documents, batch.better_tokens) == (11, 5, 2, 2)
-    assert pack_pairs([rows[0]], numbers=(0,), pad_to=16).packed.prefixes is None
+    assert batch.packed.lengths == (3, 4, 32)
+    assert batch.packed.input_ids[0].tolist() == [8, 9, 0, 8, 10, 11, 0, *prompt[:-1]]
+    assert batch.packed.targets[0].tolist() == [9, 0, X, 10, 11, 0, X, *[X] * 32]
+    assert (batch.tokens, batch.packed.target_tokens, batch.documents, batch.better_tokens) == (71, 5, 2, 2)
+    assert pack_pairs([rows[0]], numbers=(0,), pad_to=71).packed.prefixes is None
+
+
+@pytest.mark.parametrize("other", [[*range(21, 53), 8], [*range(20, 53), 8], [*range(20, 51), 8]])
+def test_sides_with_other_prompts_share_nothing(other: list[int]) -> None:
+    ids, marks = pair([*range(20, 52), 8], [9, 0], [])
+    row = ([*ids[:35], *other, 10, 0], [*marks[:35], *[2] * len(other), 3, 3])
+    assert pack_pairs([rows_of([row], length=64)[0]], numbers=(0,)).packed.prefixes is None
 
 
 def test_padding_is_a_document_that_is_nobody_s() -> None:
@@ -78,9 +86,9 @@ def test_other_rows_answers_stand_behind_the_prompt() -> None:
     batch = pack_pairs([rows[0], rows[3]], numbers=(0, 3))
     assert batch.mismatched is not None
     ids, lengths = batch.mismatched.input_ids[0].tolist(), batch.mismatched.lengths
-    assert lengths == (3, 3, 3, 1)
-    assert ids == [2, 9, 0, 2, 10, 0, 11, 7, 0, 1]
-    assert batch.mismatched.targets[0].tolist() == [9, 0, X, 10, 0, X, 7, 0, X, X]
+    assert lengths == (4, 4, 3)
+    assert ids == [1, 2, 9, 0, 1, 2, 10, 0, 11, 7, 0]
+    assert batch.mismatched.targets[0].tolist() == [X, 9, 0, X, X, 10, 0, X, 7, 0, X]
 
 
 def test_an_answer_that_does_not_fit_loses_its_end() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from core.training.rollout import (
     PromptRows,
     RolledOut,
     as_they_are,
+    cut,
     epoch_order,
     minibatches,
     packed_responses,
@@ -94,24 +96,37 @@ def test_targets_are_the_written_tokens_and_nothing_else() -> None:
 
 
 def test_responses_to_one_prompt_share_it_but_its_last_token() -> None:
+    """Also one that stands alone, so that it is the same to the bit whichever others are there; few tokens are not."""
     rolled = rolled_out(writing_of(ppo_config()))
-    one, other, *_ = rolled.answered
+    first, second = rolled.answered[:2]
+    one, other = replace(first, prompt_ids=(*range(5, 37), 7)), replace(second, prompt_ids=(*range(5, 36), 7))
     same = replace(other, prompt_ids=one.prompt_ids)
-    batch = packed_responses([one, same, other], (0, 0, 1))
+    batch = packed_responses([one, same, other], (0, 0, 1), each=2)
     (*prompt, last), texts = one.prompt_ids, [list(each.response.tokens[:-1]) for each in (one, same)]
-    assert batch.lengths == (*(1 + len(text) for text in texts), len(other.prompt_ids) + len(texts[1]), len(prompt))
+    assert batch.lengths == (*(1 + len(text) for text in texts), len(other.prompt_ids) + len(texts[1]), 32)
     begin = [last, *texts[0], last, *texts[1]]
     assert batch.input_ids[0].tolist() == [*begin, *other.prompt_ids, *texts[1], *prompt]
     assert batch.targets[0, : len(begin)].tolist() == [*one.response.tokens, *same.response.tokens]
     assert batch.tokens == sum(len(each.prompt_ids) + len(each.response.tokens) - 1 for each in (one, same, other))
+    assert packed_responses([one], (0,), each=2).prefixes is not None
+    assert packed_responses([one, same], (0, 0), each=1).prefixes is None
+    longer = replace(other, prompt_ids=(*range(6, 38), 7))  # as long as the first, and another
+    found = packed_responses([one, longer], (0, 1), each=2).prefixes
+    assert found is not None
+    assert found.count == 2
 
 
-def test_responses_of_a_group_stand_side_by_side_in_every_order() -> None:
-    order = epoch_order(3, 0, 1, 5, each=4)
-    groups = [order[start : start + 4] for start in range(0, 20, 4)]
-    assert sorted(order) == list(range(20))
-    assert all(group == list(range(group[0], group[0] + 4)) and group[0] % 4 == 0 for group in groups)
-    assert order != epoch_order(3, 0, 2, 5, each=4)
+def test_an_update_is_drawn_from_the_whole_rollout_and_holds_answers_to_a_prompt_side_by_side() -> None:
+    order = epoch_order(3, 0, 1, 24)
+    updates = cut(order, size=8, micro_size=3, each=4)
+    assert [[len(group) for group in groups] for groups in updates] == [[3, 3, 2]] * 3
+    for place, groups in enumerate(updates):
+        flat = [number for group in groups for number in group]
+        assert sorted(flat) == sorted(order[8 * place : 8 * place + 8])
+        prompts = [number // 4 for number in flat]
+        assert len({*prompts}) == 1 + sum(a != b for a, b in pairwise(prompts))
+    assert max(len({number // 4 for group in groups for number in group}) for groups in updates) > 2
+    assert cut(order, size=8, micro_size=8, each=1) == [[order[begin : begin + 8]] for begin in (0, 8, 16)]
 
 
 def test_old_log_probabilities_are_those_of_each_response_alone() -> None:
@@ -134,7 +149,7 @@ def test_every_response_that_teaches_is_gone_through_once_an_epoch_and_in_anothe
     lessons = Lessons(rolled.old, None, [0, 1, 3], {})
     orders = []
     for epoch in range(4):
-        steps = list(minibatches(config, rolled, lessons, epoch=epoch, each=1, parts=("policy", "value")))
+        steps = list(minibatches(config, rolled, lessons, epoch=epoch, parts=("policy", "value")))
         assert [[batch.part for batch in step] for step in steps] == [
             ["policy", "policy", "value", "value"], ["policy", "value"],
         ]  # fmt: skip
@@ -144,7 +159,7 @@ def test_every_response_that_teaches_is_gone_through_once_an_epoch_and_in_anothe
         orders.append([row for step in steps for batch in step if batch.part == "policy" for row in batch.rows])
     assert all(sorted(order) == [0, 1, 3] for order in orders)
     assert len({tuple(order) for order in orders}) > 1
-    first, second = (epoch_order(config.seed, rollout, 0, 20, each=1) for rollout in (0, 1))
+    first, second = (epoch_order(config.seed, rollout, 0, 20) for rollout in (0, 1))
     assert first != second, "nor is it that of each rollout"
 
 
