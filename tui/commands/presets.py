@@ -62,7 +62,7 @@ def check(preset: str, overrides: Sequence[str], context: Context, *, as_json: b
     for words in launch_memory(config, context.home):
         context.say(shown(words))
     if missing:
-        context.say("\nA start from here would be refused, for what it needs is not there yet:")
+        context.say("\nA start from here would be refused:")
     for problem in missing:
         context.say(f"  {shown(str(problem))}")
     return 0
