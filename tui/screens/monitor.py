@@ -76,7 +76,7 @@ class MonitorScreen(Screen[None]):
         yield LinesView(id="machine-line")
         with Horizontal(id="bottom"):
             yield LogView(id="log")
-            yield LogView(id="samples")
+            yield LogView(id="samples", empty="no samples")
         yield KeyLine(id="keys")
 
     def on_mount(self) -> None:

@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.services.styled import Line
+from tui.services.styled import Line, line, word
 from tui.widgets.lines import TONE_CLASSES, TONE_CSS, to_strip, tone_style
 
 KEPT_LINES = 5000
@@ -37,8 +37,10 @@ class LogView(ScrollView, can_focus=True):
         Binding("G,end", "scroll_end", "last", show=False, id="log.last"),
     ]
 
-    def __init__(self, *, id: str | None = None, starts_at_end: bool = True) -> None:
+    def __init__(self, *, id: str | None = None, starts_at_end: bool = True, empty: str = "") -> None:
+        """Make a log that says `empty` where it has no line."""
         super().__init__(id=id)
+        self._empty = line(word(empty, "muted"))
         self._lines: list[Line] = []
         self._at_end = starts_at_end
         self._follows = starts_at_end
@@ -90,6 +92,8 @@ class LogView(ScrollView, can_focus=True):
         """Return the visible line `y`."""
         index = y + self.scroll_offset.y
         style_of, width = tone_style(self), self.scrollable_content_region.width
+        if not index and not self._lines:
+            return to_strip(self._empty, width, style_of)
         if index >= len(self._lines):
             return Strip([Segment(" " * self.size.width, style_of("plain"))])
         return to_strip(self._lines[index], width, style_of)

@@ -90,6 +90,7 @@ async def test_a_zoom_ends_with_its_run_and_needs_a_chart(home: Home) -> None:
         app.watch_run(pipeline.run)
         await until(lambda: shows(app, "before and after", "held-out accuracy", "+0.43 better"))
         await pilot.press("z", "f")
+        assert shows(app, "no samples")
         app.watch_run(RunDirectory(home.runs / "rlhf-align"))
         await until(lambda: shows(app, "rlhf-align", "smooth 0.9", "models in memory") and not shows(app, "zoom ×"))
 
