@@ -104,8 +104,14 @@ class Tally:
         if self.documents:
             self._check_columns()
             return
-        if self.bad:
+        if self.bad.total() > self.max_bad_share * self.rows:
             raise self._too_many(self.bad.total(), self.rows)
+        if self.bad:  # as many as may be, which here are all
+            raise DataError(
+                f"{self.source}: expected at least one document, found {_rows(self.bad.total())} that cannot be used:\n"
+                f"{_listed(self.errors, self.bad.total())}",
+                hint="Mend the rows, or name the right field or format.",
+            )
         found = f"only empty text ({self.empty} times)" if self.empty else "nothing"
         raise DataError(
             f"{self.source}: expected at least one document, found {found}",
@@ -129,13 +135,20 @@ def too_many_bad_rows(tallies: list[Tally], *, bad: int, rows: int, max_share: f
     """Return the error that says how many rows were bad, where, and what may be done."""
     shown = [error for tally in tallies for error in tally.errors][:KEPT_ERRORS]
     names = ", ".join(tally.source for tally in tallies if tally.bad)
-    lines = "\n".join(f"  {line}" for line in shown)
-    more = f"\n  ... and {bad - len(shown)} more" if bad > len(shown) else ""
     return DataError(
         f"{names}: {bad} of {rows} rows ({100 * bad / max(rows, 1):.3g} %) cannot be used, "
-        f"at most {100 * max_share:.3g} % may be (data.max_bad_rows):\n{lines}{more}",
+        f"at most {100 * max_share:.3g} % may be (data.max_bad_rows):\n{_listed(shown, bad)}",
         hint="Mend the rows, name the right field or format, or raise data.max_bad_rows.",
     )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _listed(errors: list[str], count: int) -> str:
+    more = f"\n  ... and {count - len(errors)} more" if count > len(errors) else ""
+    return "\n".join(f"  {error}" for error in errors) + more
 
 
 def check_shares(tallies: list[Tally], max_share: float) -> None:

@@ -28,7 +28,7 @@ def run(config: PipelineConfig, session: Session, *, allow_inexact: bool) -> Out
         if reason is None and stages.begin(number):
             reason = stages.wait(number)
         if reason is not None:
-            message = f"at stage {stage.name}; a resume goes on with it"
+            message = f"stage {stage.name} was at work; a resume goes on with it"
             session.emit(Stopped(step=0, reason=reason, message=message))
             return reason
     session.emit(Finished(facts=stages.facts()))

@@ -41,11 +41,12 @@ _OTHER_SECONDS = 900.0
 _TAIL_BYTES = 16 * 1024
 _JUST_LOST_SECONDS = 20.0
 
+_WITHOUT_A_WORD = "; its worker said nothing of why"
 CODE_WORDS = {
     1: "an unexpected error",
     2: "its configuration",
     3: "the run is held",
-    4: "no usable checkpoint",
+    4: "its checkpoint",
     5: "its data",
     6: "a loss or gradient that is not finite",
     7: "out of memory",
@@ -139,7 +140,7 @@ def derive_status(records: Records, lock: LockState, clock: Clock) -> RunStatus:
 
 def _ended(base: RunStatus, record: ExitRecord, ending: Ending | None) -> RunStatus:
     kind = ending.kind if ending else ""
-    because = f": {ending.message.splitlines()[0]}" if ending and ending.message.strip() else ""
+    because = _because(ending.message) if ending else ""
     status = replace(base, exit_code=record.code, beat_seconds=None)
     if record.code == 0 and kind == "stopped":
         return replace(status, word="stopped", words=f"stopped because its user asked{_at(base)}")
@@ -155,8 +156,17 @@ def _ended(base: RunStatus, record: ExitRecord, ending: Ending | None) -> RunSta
     elif record.signal:
         words = f"failed: ended by {record.signal}"
     else:
-        words = f"failed, exit code {record.code}, {CODE_WORDS.get(record.code, 'unknown')}{because}"
+        known = f", {CODE_WORDS[record.code]}" if record.code in CODE_WORDS else ""
+        words = f"failed, exit code {record.code}{known}{because if ending else _WITHOUT_A_WORD}"
     return replace(status, word="failed", words=words)
+
+
+def _because(message: str) -> str:
+    """Return the first line of a message, and the next where the first only announces it."""
+    first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or [""]
+    if first.endswith(":") and rest:
+        first = f"{first} {rest[0]}" + (f" (and {len(rest) - 1} more)" if rest[1:] else "")
+    return f": {first}" if first else ""
 
 
 def _alive(base: RunStatus, beat: Heartbeat | None) -> RunStatus:

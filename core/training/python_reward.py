@@ -61,14 +61,15 @@ class PythonSource:
     def _wrong(self, what: str) -> UsageError:
         return UsageError(
             f"{self.path}: {self.name} {what}",
-            hint="It is called as function(prompts, responses, answers) and must give a list of numbers.",
+            hint="It is called as function(prompts, responses, answers) and must give a list of numbers. Mend the "
+            "file, then resume the run; from a checkpoint it goes on with a changed file only with --allow-inexact.",
         )
 
 
-def python_reward(reward: PythonReward, bare: Callable[[str], str]) -> PythonSource:
+def python_reward(reward: PythonReward, bare: Callable[[str], str], *, place: str) -> PythonSource:
     """Run the file and return its function; the digest is the SHA-256 of the very bytes that were run.
 
-    bare: takes the template away from a prompt.
+    bare: takes the template away from a prompt. place: of the reward in the configuration, such as rewards.0.
     The file's folder is not where it may import from: what lies beside it would not be part of the digest.
     Raises: UsageError where there is no such file or function, or where running the file fails.
     """
@@ -76,7 +77,7 @@ def python_reward(reward: PythonReward, bare: Callable[[str], str]) -> PythonSou
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"rewards: {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{place}.path: {path} cannot be read: {error.strerror}") from error
     digest = hashlib.sha256(content).hexdigest()
     module = ModuleType(f"reward_{digest[:16]}")
     module.__file__ = str(path)
@@ -86,11 +87,11 @@ def python_reward(reward: PythonReward, bare: Callable[[str], str]) -> PythonSou
     except (Exception, SystemExit) as error:  # not our code: whatever it raises is said
         if is_out_of_memory(error):
             raise
-        raise UsageError(f"{path}: running it raised {_words(error, path)}") from error
+        raise UsageError(f"{path}: running it raised {_words(error, path)}", hint="Mend the file.") from error
     function = getattr(module, reward.function, None)
     if not callable(function):
         what = "has no function" if function is None else f"has {_shown(function)}, which is no function, as"
-        raise UsageError(f"{path} {what} {reward.function}", hint="Name it in rewards.function.")
+        raise UsageError(f"{path} {what} {reward.function}", hint=f"Name it in {place}.function.")
     return PythonSource(path, function, bare, reward.function, digest)
 
 

@@ -101,7 +101,7 @@ def reward_sources(
     """
     policy = Policy(tokenizer_folder, manifest)
 
-    def source(reward: Reward) -> RewardSource:
+    def source(place: str, reward: Reward) -> RewardSource:
         match reward:
             case RewardModelRun():
                 from core.training.model_rewards import run_reward
@@ -112,20 +112,20 @@ def reward_sources(
 
                 return classifier_reward(reward, policy, device=device)
             case PythonReward():
-                return python_reward(reward, policy.bare_prompts())
+                return python_reward(reward, policy.bare_prompts(), place=place)
             case ExactAnswer():
                 return ExactSource(reward.find)
             case Pattern():
                 return PatternSource.of(reward)
             case CodeTests():
                 raise UsageError(
-                    "rewards: code_tests is not there yet: it needs a sandbox",
+                    f"{place}: code_tests is not there yet: it needs a sandbox",
                     hint="Take another reward; a regex can ask for the form of the code.",
                 )
             case _:
                 assert_never(reward)
 
-    return [source(reward) for reward in rewards]
+    return [source(f"rewards.{number}", reward) for number, reward in enumerate(rewards)]
 
 
 @dataclass(frozen=True)

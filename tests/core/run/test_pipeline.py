@@ -155,7 +155,7 @@ def test_whoever_leaves_takes_the_stage_along_and_goes_on_with_it(
     wait_until(lambda: word(made) == words)
     assert word(stage(made, "a")) == words
     (stopped,) = [event for event in events(made) if isinstance(event, Stopped)]
-    assert stopped.message == "at stage a; a resume goes on with it"
+    assert stopped.message == "stage a was at work; a resume goes on with it"
     assert read_status(made).exit_code == (75 if by_signal else 0)
     answer = next(event for event in events(made) if isinstance(event, RequestHandled))
     assert (answer.verb, answer.accepted) == ("checkpoint", False)

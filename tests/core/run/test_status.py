@@ -80,6 +80,12 @@ def test_words_say_what_happened_and_where_to_ask() -> None:
     failed = derive_status(ended(6, kind="failed", message="loss is NaN at step 7\nmore"), FREE, HERE)
     assert failed.words == "failed, exit code 6, a loss or gradient that is not finite: loss is NaN at step 7"
     assert failed.exit_code == 6
+    message = "step-00000010 cannot be continued exactly:\n    a: 1 → 2\n    b: 1 → 2\n    c: 1 → 2"
+    words = derive_status(ended(4, kind="failed", message=message), FREE, HERE).words
+    assert words == (
+        "failed, exit code 4, its checkpoint: step-00000010 cannot be continued exactly: a: 1 → 2 (and 2 more)"
+    )
+    assert derive_status(ended(9), FREE, HERE).words == "failed, exit code 9; its worker said nothing of why"
     killed = derive_status(ended(137, signal="SIGKILL"), FREE, HERE)
     assert "memory was full" in killed.words
     assert "supervisor was killed" in derive_status(ended(137, signal="SIGKILL", by="guard"), FREE, HERE).words

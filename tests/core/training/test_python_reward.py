@@ -21,7 +21,7 @@ def answered(*texts: str, answer: str | None = None) -> list[Answered]:
 def source_of(folder: Path, text: str, function: str = "reward") -> PythonSource:
     path = folder / "mine.py"
     path.write_text(text, encoding="utf-8")
-    return python_reward(PythonReward(kind="python", path=str(path), function=function), str.strip)
+    return python_reward(PythonReward(kind="python", path=str(path), function=function), str.strip, place="rewards.2")
 
 
 def test_the_function_is_given_three_lists_and_its_numbers_come_back(tmp_path: Path) -> None:
@@ -82,6 +82,12 @@ def test_what_a_file_does_wrong_is_said(tmp_path: Path, text: str, words: str) -
         source_of(tmp_path, text)
 
 
+def test_the_function_is_to_be_named_where_it_can_be_set(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        source_of(tmp_path, "x = 1")
+    assert caught.value.hint == "Name it in rewards.2.function."
+
+
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none\.py cannot be read: No such file"):
-        python_reward(PythonReward(kind="python", path=str(tmp_path / "none.py")), str.strip)
+    with pytest.raises(UsageError, match=r"rewards\.2\.path: .*none\.py cannot be read: No such file"):
+        python_reward(PythonReward(kind="python", path=str(tmp_path / "none.py")), str.strip, place="rewards.2")
