@@ -77,13 +77,14 @@ def test_a_broken_file_of_stages_takes_nothing_down(home: Home) -> None:
     assert RunSummary(made.run).row().stages == ()
 
 
-def test_what_has_changed_is_told_newest_stage_first(home: Home) -> None:
+def test_what_has_changed_is_told_stage_by_stage_by_the_titles_of_its_series(home: Home) -> None:
     found = StagesWatch(pipeline_run(home, is_done=True).run).look()
     assert found is not None
     stages, changes = found
     lines = [text_of(one) for one in change_list(stages, changes)]
-    assert lines[1].split() == ["polish", "reward", "-0.42", "0.87", "+1.29", "better"]
-    assert lines[2].split() == ["polish", "response", "length", "31.5", "31.5", "0"]
+    assert list(dict.fromkeys(line.split()[0] for line in lines)) == ["stage", "pretrain", "judge", "align", "polish"]
+    assert lines[-2].split() == ["polish", "held-out", "reward", "-0.42", "0.87", "+1.29", "better"]
+    assert lines[-1].split() == ["polish", "held", "out", "(tokens)", "31.5", "31.5", "0"]
     assert any(line.split()[:1] == ["judge"] and "+0.43 better" in line for line in lines)
     assert change_list(stages, {}) == []
 
