@@ -53,7 +53,7 @@ def memory_words(models: Sequence[ModelInMemory]) -> str:
         for model in models
     ]
     total = sum(model.bytes for model in models)
-    return f"{len(models)} models, {_size(total)} of weights: {', '.join(parts)}"
+    return f"{len(models)} model{'' if len(models) == 1 else 's'}, {_size(total)} of weights: {', '.join(parts)}"
 
 
 def _size(count: int) -> str:

@@ -76,7 +76,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         known = re.findall(r"--?[a-z][a-z-]*", options)
         nearest = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
         meant = f"Did you mean {nearest[0]}?\n" if nearest else ""
-        raise UsageError(f"{used.prog}: {unknown[0]!r} is not understood", hint=f"{meant}{options.strip()}")
+        raise UsageError(f"{unknown[0]!r} is not understood by {used.prog}", hint=f"{meant}{options.strip()}")
     return arguments
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 
 from core.run.before_after import BeforeAfter, before_after
@@ -11,12 +12,12 @@ from core.run.directory import RunDirectory
 from core.run.stages import read_stages
 from tui.commands.context import Context
 from tui.commands.display import write
-from tui.commands.output import table
+from tui.commands.output import cells, fitted, table
 from tui.services.words import value_text
 
 _HEAD = ("stage", "run", "measured", "at step", "before", "at step", "after", "")
 _RIGHT = frozenset({3, 4, 5, 6})
-_NAMES = 2
+_STAGE, _RUN = 0, 1
 """Columns that say whose series these are; a run without stages has none."""
 
 
@@ -34,9 +35,18 @@ def tell_comparison(run: RunDirectory, context: Context, *, as_json: bool) -> No
         write(context, "".join(f"{json.dumps(value)}\n" for value in objects))
         return
     rows = [row for name, of in changes.items() for row in _rows(name, stages.get(name, run), of)]
-    left = 0 if stages else _NAMES
-    shown = table(_HEAD[left:], [row[left:] for row in rows], right=frozenset(column - left for column in _RIGHT))
+    shown = _table(rows, set() if stages else {_STAGE, _RUN})
+    columns = shutil.get_terminal_size().columns
+    if stages and context.draws and max(map(cells, shown)) > columns:
+        # The list of runs tells which run a stage is; the table has no other column that can be done without.
+        shown = fitted(_table(rows, {_RUN}), columns)
     write(context, "".join(f"{line}\n" for line in ("", *shown)))
+
+
+def _table(rows: list[tuple[str, ...]], without: set[int]) -> list[str]:
+    kept = [column for column in range(len(_HEAD)) if column not in without]
+    right = frozenset(place for place, column in enumerate(kept) if column in _RIGHT)
+    return table([_HEAD[column] for column in kept], [[row[column] for column in kept] for row in rows], right=right)
 
 
 def _rows(stage: str, run: RunDirectory, changes: list[BeforeAfter]) -> Iterator[tuple[str, ...]]:

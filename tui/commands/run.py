@@ -85,7 +85,7 @@ def _raise_if_held(made: RunDirectory) -> None:
     status = read_status(made)
     if is_at_work(status):
         raise RunHeldError(
-            f"{made.name} is {status.word}: {status.words}",
+            f"{made.name} is {status.words}",
             hint=f"Watch it: footplate attach {made.name}. Stop it: footplate stop {made.name}.",
         )
 

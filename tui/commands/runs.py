@@ -63,6 +63,9 @@ def logs(text: str, context: Context, *, follow: bool) -> int:
         context.say(f"attempt {attempts[-1].number} of {len(attempts)}")
     for line in _lines(run, attempts[-1], follow=follow):
         write(context, f"{safe(line.rstrip(chr(13)).rsplit(chr(13), 1)[-1])}\n")  # what a progress bar drew last
+    status = read_status(run)
+    if status.word in ("failed", "lost"):
+        context.say(f"{shown(run.name)}: {shown(status.words)}")  # who was killed has written nothing of it
     for stage, made in read_stages(run).items():
         context.say(f"stage {shown(stage)} has a log of its own: footplate logs {shown(made.run)}")
     return 0
@@ -74,7 +77,7 @@ def stop(text: str, context: Context, *, wait: bool) -> int:
     name = shown(run.name)
     status = read_status(run)
     if not is_at_work(status):
-        context.say(f"{name} is not running. {shown(status.words)}")
+        context.say(f"{name} is not running: {shown(status.words)}")
         return 0
     request(run, "stop")
     context.say(f"Asked {name} to stop. It keeps what is done first.")
@@ -94,10 +97,7 @@ def checkpoint(text: str, context: Context, *, wait: bool) -> int:
     run = find_run(context.home, text)
     status = read_status(run)
     if not is_at_work(status):
-        raise UsageError(
-            f"{run.name} is not running, so it has nothing new to save ({status.words})",
-            hint=f"Its checkpoints lie in {run.checkpoints}.",
-        )
+        raise UsageError(f"{run.name} is not running, so it has nothing new to save ({status.words})", hint=_kept(run))
     reader = EventReader(run.events)
     nonce = request(run, "checkpoint")
     context.say(f"Asked {shown(run.name)} for a checkpoint.")
@@ -111,6 +111,13 @@ def checkpoint(text: str, context: Context, *, wait: bool) -> int:
         raise CheckpointError(f"{run.name} saved no checkpoint: {words}", hint=f"See footplate logs {run.name}.")
     context.say(f"{shown(run.name)} saved a checkpoint: {shown(answer.message or 'done')}.")
     return int(ExitCode.DONE)
+
+
+def _kept(run: RunDirectory) -> str:
+    stages = read_stages(run)
+    if stages:
+        return f"Its stages keep checkpoints of their own: {', '.join(stage.run for stage in stages.values())}."
+    return f"Its checkpoints lie in {run.checkpoints}."
 
 
 def _answer(run: RunDirectory, reader: EventReader, nonce: str) -> RequestHandled | None:
@@ -159,7 +166,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else value_text(value)
 
 
-def _as_dict(branch: Branch, row: RunRow, context: Context) -> dict[str, str | int | float | None]:
+def _as_dict(branch: Branch, row: RunRow, context: Context) -> dict[str, str | int | float | bool | None]:
     def finite(value: float | None) -> float | str | None:
         return value if value is None or abs(value) < float("inf") else str(value)
 
@@ -176,6 +183,9 @@ def _as_dict(branch: Branch, row: RunRow, context: Context) -> dict[str, str | i
         "step": row.step,
         "steps": row.steps,
         "loss": finite(row.loss),
-        "held_out_loss": finite(row.evaluation),
+        "held_out_loss": finite(row.evaluation) if row.evaluated.endswith("/loss") else None,
+        "held_out": finite(row.evaluation),
+        "held_out_series": row.evaluated or None,
+        "exact": row.exact,
         "age_seconds": round(age_seconds(row), 1),
     }

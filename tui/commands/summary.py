@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from core.errors import ExitCode
 from core.run.directory import RunDirectory
 from core.run.events import Failed, Stopped
 from core.run.status import RunStatus
 from tui.commands.context import Context
-from tui.commands.output import shown
+from tui.commands.output import shown, shown_lines
 from tui.commands.picture import Picture
 from tui.services.safe_text import safe_lines
 from tui.services.words import group_of, value_text
@@ -82,17 +83,22 @@ def tell_what_next(run: RunDirectory, picture: Picture, status: RunStatus, conte
 def _tell_failure(run: RunDirectory, picture: Picture, status: RunStatus, context: Context) -> None:
     name = shown(run.name)
     if isinstance(picture.end, Failed) and picture.end.attempt == status.attempt:
-        context.say(f"{name} failed: {shown(picture.end.message)}")
-        if picture.end.hint:
-            context.say(f"  {shown(picture.end.hint)}")
+        first, *rest = shown_lines(picture.end.message) or [f"exit code {status.exit_code}"]
+        context.say(f"{name} failed: {first}")
+        for text in [*rest, *shown_lines(picture.end.hint)]:
+            context.say(f"  {text.strip()}")
     else:
-        context.say(f"{name} failed: {shown(status.words or f'exit code {status.exit_code}')}")
+        context.say(f"{name} {shown(status.words or f'failed, exit code {status.exit_code}')}")
     if run.stages.exists():
         return  # the hint above has named the stage, its log and how to go on
+    output = f"Its output: footplate logs {name}."
+    if status.exit_code == ExitCode.CHECKPOINT:
+        context.say(f"  {output}")  # a plain resume would be refused again
+        return
     has_checkpoint = run.checkpoints.is_dir() and any(run.checkpoints.glob("step-*"))
-    again = "Go on from its last checkpoint" if has_checkpoint else "Start it again, changed"
-    how = f"footplate resume {name}" if has_checkpoint else f"footplate resume {name} --set section.field=VALUE"
-    context.say(f"  Its output: footplate logs {name}. {again}: {how}")
+    again = "Go on from its last checkpoint" if has_checkpoint else "Once the cause is mended, start it again"
+    change = "" if has_checkpoint else "; to change its configuration: --set section.field=VALUE"
+    context.say(f"  {output} {again}: footplate resume {name}{change}")
 
 
 def _at(picture: Picture) -> str:

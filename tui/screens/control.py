@@ -82,7 +82,7 @@ async def ask_of_run(app: FootplateApp, watched: Watched) -> None:
     """Let the user choose what to ask of a run, and ask it."""
     name, state = watched.view.name, watched.state
     if state is None or not is_live(state):
-        words = f"The run is {state.word if state else 'not known yet'}; nothing else can be asked of it."
+        words = f"The run's state is {state.word if state else 'not known yet'}: nothing else can be asked of it."
         options = [Option("resume", safe("go on from the last checkpoint"), safe(words))]
         if watched.run.has_model:
             about = "As a folder of its own, with a card; e does the same."

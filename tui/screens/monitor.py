@@ -162,7 +162,7 @@ class MonitorScreen(Screen[None]):
         watched, shown = self.watched, self._shown()
         self.query_one(KeyLine).show_hints([hints_of(watched), PLACE_HINTS])
         picked = self.pages.picked_name(self._names())
-        ending = ending_lines(watched.view, self.room.body_width) if watched is not None else []
+        ending = ending_lines(watched.view, watched.state, self.room.body_width) if watched is not None else []
         parts = parts_of(self.room, watched, shown=len(shown), has_ending=bool(ending))
         for name, is_shown in parts.items():
             self.query_one(f"#{name}").display = is_shown

@@ -150,18 +150,25 @@ def _evaluated(view: RunView, series: Series) -> tuple[str, str] | None:
     return None if newest is None else (_short(series), value_text(newest))
 
 
-def ending_lines(view: RunView, width: int) -> list[Line]:
+def ending_lines(view: RunView, state: RunStatus | None, width: int) -> list[Line]:
     """Return what a person must know of a run that ended badly, and what to do; [] where it did not.
 
-    Message and hint are broken to `width` cells and take at most four lines each.
+    Message and hint are broken to `width` cells and take at most four lines each. Of an attempt that ended without a
+    word of its own, the state has the words.
     """
+    is_silent = view.ended is None or (state is not None and view.ended.attempt < state.attempt)
+    if is_silent and state is not None and state.word in ("failed", "lost"):
+        output = _indented(f"What it printed: footplate logs {view.name}", width, "accent")
+        return [*_indented(state.words, width, "bad"), *output]
     match view.ended:
         case Failed(message=message, hint=hint, exit_code=code):
             head = f"failed with code {code}:"
-            first = next(iter(message.strip().splitlines()), "")
+            first, *rest = message.strip().splitlines() or [""]
             lines = _indented(f"{head} {first}", width, "plain")
+            lines += [part for one in rest for part in _indented(one.strip(), width, "plain")]
+            lines = lines[:4]
             lines[0] = line(word(f" {head}", "bad"), word(lines[0].left[1][0].text.removeprefix(head)))
-            return lines + [part for one in hint.splitlines()[:2] for part in _indented(one, width, "accent")]
+            return lines + [part for one in hint.splitlines() for part in _indented(one, width, "accent")][:4]
         case Stopped(message=message) if message:
             return _indented(message, width, "warning")
         case _:

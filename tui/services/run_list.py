@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from core.errors import FootplateError
 from core.run.directory import Home, RunDirectory
 from core.run.events import AnyEvent, Evaluated, Progress, Series, Started, event_adapter
+from core.run.exactness import is_exact
 from core.run.private import open_file, read_file
 from core.run.runs import list_runs
 from core.run.stages import read_stages
@@ -37,7 +38,10 @@ class StageOf:
 
 @dataclass(frozen=True)
 class RunRow:
-    """One line of the list of runs; `active` is the time of its last sign of life, in seconds since 1970."""
+    """One line of the list of runs; `active` is the time of its last sign of life, in seconds since 1970.
+
+    evaluated: the series of which `evaluation` is the newest value.
+    """
 
     name: str
     state: RunStatus
@@ -46,11 +50,14 @@ class RunRow:
     steps: int | None = None
     loss: float | None = None
     evaluation: float | None = None
+    evaluated: str = ""
     tokens_per_second: float | None = None
     active: float = 0.0
     created: float = 0.0
     progress: str = ""
     stages: tuple[StageOf, ...] = ()
+    exact: bool = True
+    has_checkpoint: bool = False
 
 
 class RunSummary:
@@ -126,12 +133,15 @@ class RunSummary:
             steps=self._started.steps if self._started else None,
             loss=values.get(loss) if loss else None,
             evaluation=self._evaluated.values.get(evaluation) if self._evaluated and evaluation else None,
+            evaluated=evaluation,
             tokens_per_second=values.get("train/tokens_per_second"),
             active=max((_size_and_time(path)[1] for path in self._paths()), default=0) / 1e9,
             created=_size_and_time(self._run.config)[1] / 1e9,
             progress=_stages_words(stages)
             or (f"{progress.stage} {share:.0%}" if progress and share is not None else ""),
             stages=stages,
+            exact=is_exact(self._run),
+            has_checkpoint=any(self._run.checkpoints.glob("step-*")),
         )
 
     def _stages(self) -> tuple[StageOf, ...]:

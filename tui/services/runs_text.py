@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from core.errors import ExitCode
 from core.run.directory import Home
-from tui.services.run_list import RunRow, age_seconds
+from tui.services.run_list import RunRow, age_seconds, is_live
 from tui.services.run_tree import TreeRow
 from tui.services.safe_text import SafeText, safe
-from tui.services.styled import Line, Span, line, word
+from tui.services.styled import Line, Span, line, word, wrapped
 from tui.services.words import age_text, count_text, state_mark, value_text
 
 NARROW = ("", "run", "phase", "state", "step", "loss", "eval", "age")
@@ -43,19 +44,21 @@ def _title(tree: TreeRow) -> str:
     return f"{'▸' if tree.is_folded else '▾'} {tree.title}" if tree.stages else tree.title
 
 
-def detail_lines(tree: TreeRow, home: Home) -> list[Line]:
-    """Return what is known of one run."""
+def detail_lines(tree: TreeRow, home: Home, width: int = 0) -> list[Line]:
+    """Return what is known of one run, in four lines; why it failed goes on in a second one where `width` asks it."""
     row = tree.row
     state = row.state
     if not tree.has_begun:
         return [line(state_mark(tree.word), word(" "), word(state.words)), line(word(f"a stage of {tree.parent}"))]
-    where = f"pid {state.pid} on {state.host}" if state.pid and state.host else ""
-    progress = row.progress if row.progress and not row.step else ""
-    lines = [
-        line(state_mark(state.word), word(" "), word(state.words or state.word), right=[word(where, "muted")]),
-        line(word(f"attempt {state.attempt}   step {_step(row)}   {progress}")),
-        line(word(str(home.runs / row.name), "muted")),
-    ]
+    where = f"pid {state.pid} on {state.host}" if state.pid and state.host and is_live(state) else ""
+    words = wrapped(safe(state.words or state.word), width - 2)[:2] if width > 20 else [line(word(state.words))]
+    lines = [line(state_mark(state.word), word(" "), *words[0].left, right=[word(where, "muted")])]
+    lines += [line(word("  "), *one.left) for one in words[1:]]
+    progress = row.progress or "-" if row.step is None else f"step {_step(row)}"
+    inexact = word("" if row.exact else "   not exact: a resume was allowed to differ", "warning")
+    lines.append(line(word(f"attempt {state.attempt}   {progress}"), inexact))
+    if len(words) == 1:
+        lines.append(line(word(str(home.runs / row.name), "muted")))
     advice = advice_for(row)
     return [*lines, line((advice, "accent"))] if advice else lines
 
@@ -68,9 +71,11 @@ def advice_for(row: RunRow) -> SafeText:
         case "stopped" | "preempted" | "failed" if row.stages:
             return safe("r goes on with its first stage that is not finished; o shows or hides the stages.")
         case "stopped" | "preempted":
-            return safe("r goes on from its last checkpoint.")
+            return safe(f"{_resuming(row)}.")
+        case "failed" if row.state.exit_code == ExitCode.CHECKPOINT:
+            return safe("⏎ shows what is wrong and what to do; as it is, r will be refused again.")
         case "failed" | "lost":
-            return safe("⏎ shows what happened; r goes on from its last checkpoint.")
+            return safe(f"⏎ shows what happened; {_resuming(row)}.")
         case "stalled":
             return safe("It is alive but makes no progress: ⏎ shows its log; S asks it to stop.")
         case "silent":
@@ -79,6 +84,12 @@ def advice_for(row: RunRow) -> SafeText:
             return safe("⏎ watches it; there, ⏎ again shows what each filter dropped, and why.")
         case _:
             return safe("")
+
+
+def _resuming(row: RunRow) -> str:
+    if row.has_checkpoint:
+        return "r goes on from its last checkpoint"
+    return "r goes on with what is done" if row.phase == "prepare" else "r starts it again; it has no checkpoint yet"
 
 
 def empty_lines(home: Home) -> list[Line]:

@@ -32,7 +32,7 @@ def detect(rows: Sequence[Row], columns: Columns, source: str) -> RowFormat:
     raise DataError(
         f"{source}: expected rows of a known format, such as instruction and output, messages, conversations, prompt "
         f"and completion, question and answer, question and options, or chosen and rejected; found in the first "
-        f"{len(rows)} rows: {shown or 'no keys'}",
+        f"{'row' if len(rows) == 1 else f'{len(rows)} rows'}: {shown or 'no keys'}",
         hint="Name the columns in the source's `columns` (prompt and response at least), or set data.format to see "
         "row by row what is missing.",
     )

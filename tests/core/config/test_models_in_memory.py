@@ -36,4 +36,4 @@ def test_a_shared_value_function_is_no_model_and_without_a_divergence_there_is_n
 def test_large_sizes_are_said_in_gigabytes() -> None:
     config = resolve(Draft(alignment("grpo")))
     assert isinstance(config, GRPOConfig)
-    assert memory_words(models_in_memory(config, base_bytes=10**9)) == "1 models, 1.00 GB of weights: policy 1.00 GB"
+    assert memory_words(models_in_memory(config, base_bytes=10**9)) == "1 model, 1.00 GB of weights: policy 1.00 GB"

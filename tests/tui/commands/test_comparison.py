@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+
+import pytest
 
 from core.run.directory import Home, RunDirectory
 from core.run.event_log import EventWriter
 from core.run.events import Evaluated, Series, Started
 from core.run.stages import StageRun, write_stages
+from tests.tui.commands.conftest import Terminal
 from tui.commands.comparison import tell_comparison
 from tui.commands.context import Context
 
@@ -56,6 +60,17 @@ def test_a_row_for_each_stage_and_series(piped: Context) -> None:
         ["ppo", "p-ppo", "reward", "␛[31m", "0", "-1.25", "20", "0.75", "better"],
         ["response", "length", "(tokens)", "0", "30", "20", "NaN"],
     ]
+
+
+def test_a_narrow_terminal_has_no_column_of_runs(on_terminal: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns, width, named in ((200, 100, True), (70, 70, False), (40, 40, False)):
+        monkeypatch.setattr("shutil.get_terminal_size", lambda columns=columns: os.terminal_size((columns, 24)))
+        place = Context(Home(on_terminal.home.path / str(columns)), on_terminal.environment, Terminal(), io.StringIO(),
+                        True)  # fmt: skip
+        tell_comparison(pipeline(place.home), place, as_json=False)
+        assert max(map(len, printed(place).splitlines())) <= width
+        assert ("p-ppo" in printed(place)) is named
+        assert "ppo" in printed(place)
 
 
 def test_the_same_as_objects(piped: Context) -> None:

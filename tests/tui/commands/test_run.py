@@ -303,6 +303,8 @@ def test_runs_are_listed(commands: Any) -> None:
     assert [(row["run"], row["status"], row["exit_code"]) for row in rows] == [
         ("tiny-1", "failed", 6), ("tiny", "finished", 0),
     ]  # fmt: skip
+    held_out = [(row["held_out_series"], row["held_out"], row["held_out_loss"], row["exact"]) for row in rows]
+    assert held_out == [("eval/loss", None, None, True), ("eval/loss", 4.159, 4.159, True)]
 
 
 def test_a_run_is_found_by_prefix_and_path_and_a_wrong_name_is_exit_2(commands: Any) -> None:

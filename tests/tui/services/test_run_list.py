@@ -58,3 +58,17 @@ def test_an_unchanged_finished_run_is_not_read_again(home: Home) -> None:
 
 def test_a_home_without_runs_has_none(home: Home) -> None:
     assert list_folders(home) == ([], 0)
+
+
+def test_a_row_says_what_its_number_is_and_whether_it_can_go_on(home: Home) -> None:
+    made = failed_run(home)
+    row = RunSummary(made).row()
+    assert (row.evaluated, row.exact, row.has_checkpoint) == ("eval/loss", True, False)
+    made.checkpoint(7).mkdir(parents=True)
+    made.overrides(1).write_text('{"set": {}, "allow_inexact": true}')
+    with made.events.open("ab") as file:
+        file.write(
+            b'{"v":1,"seq":99,"attempt":2,"wall":"","mono":1.0,"type":"resumed","step":7,"checkpoint":"c","exact":false}\n'
+        )
+    row = RunSummary(made).row()
+    assert (row.exact, row.has_checkpoint) == (False, True)

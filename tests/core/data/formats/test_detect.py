@@ -98,11 +98,11 @@ def test_more_than_half_of_the_rows_decide() -> None:
 
 def test_an_unknown_format_is_told_with_the_keys_that_were_found() -> None:
     with pytest.raises(
-        DataError, match=r"data.sources\[0\]: expected rows of a known format.*rows: 'goal', 'sol1'"
+        DataError, match=r"data.sources\[0\]: expected rows of a known format.*first row: 'goal', 'sol1'"
     ) as e:
         detect(rows({"goal": "a", "sol1": "b"}), Columns(), "data.sources[0]")
     assert "columns" in (e.value.hint or "")
-    with pytest.raises(DataError, match="found in the first 1 rows: no keys"):
+    with pytest.raises(DataError, match="found in the first row: no keys"):
         detect(rows({}), Columns(), "s")
     with pytest.raises(DataError, match="and 70 more"):
         detect(rows({f"key{number}": 1 for number in range(100)}), Columns(), "s")
