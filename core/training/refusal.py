@@ -32,7 +32,10 @@ def refusal(
     differs or is missing, in words.
     """
     undone = _undone(before, now, config)
-    undo = f"Undo the change: `footplate resume {run} {undone}`." if undone else "Undo the change and resume again."
+    undo = "Undo the change and resume again."
+    if undone:
+        by = "" if _are_settings_all(before, now) else " of settings, besides the rest"
+        undo = f"Undo the change{by}: `footplate resume {run} {undone}`."
     return CheckpointError(
         f"{checkpoint} cannot be continued exactly:\n    " + "\n    ".join(reasons),
         hint=f"{undo}\nOr go on all the same: `footplate resume {run} --allow-inexact`, which marks the run for ever.",
@@ -40,13 +43,13 @@ def refusal(
 
 
 def _undone(before: Mapping[str, Any], now: Mapping[str, Any], config: Config) -> str:
-    """Return `--set ...` that brings back the settings of the checkpoint; "" where settings are not all that differs.
+    """Return `--set ...` that brings back the settings of the checkpoint; "" where none differs.
 
     What a resume has set stays set, so a plain one would be refused again.
     """
     then, today = leaves_of(before), leaves_of(now)
     names = _different(then, today)
-    if any(not name.startswith("config.") for name in names - _MADE_FROM_SETTINGS):
+    if not any(name.startswith("config.") for name in names):
         return ""
     texts = _settings(then, names)
     try:
@@ -59,6 +62,11 @@ def _undone(before: Mapping[str, Any], now: Mapping[str, Any], config: Config) -
         return ""
     words = " ".join(f"--set {shlex.quote(text)}" for text in texts)
     return words if len(words) <= _LONGEST_COMMAND else ""
+
+
+def _are_settings_all(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    names = _different(leaves_of(before), leaves_of(now)) - _MADE_FROM_SETTINGS
+    return all(name.startswith("config.") for name in names)
 
 
 def _different(then: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.run.events import AnyEvent, Evaluated, Metrics, Progress, Sampled, Started
-from tui.commands.output import shown
+from tui.commands.output import shown, shown_lines
 from tui.commands.picture import Picture
 from tui.services.safe_text import size_words
 from tui.services.words import duration_text, event_words, group_of, value_text
@@ -37,7 +37,7 @@ def line(event: AnyEvent, picture: Picture) -> str:
         case Sampled():
             return f"sample  step {event.step:,}  {sample_line(event)}"
         case _:
-            return shown(event_words(event)[0])
+            return " ".join(part.strip() for part in shown_lines(event_words(event)[0]))
 
 
 def named_values(values: dict[str, float]) -> str:

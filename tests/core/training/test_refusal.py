@@ -68,6 +68,12 @@ def test_a_changed_setting_comes_with_the_command_that_undoes_it() -> None:
     assert resolve(draft_of(changed), words[4::2]).model_dump() == before.model_dump()
 
 
+def test_settings_are_undone_by_command_where_more_than_they_differs() -> None:
+    before, changed = config_of(), config_of(batch={"micro_size": 3})
+    hint = hint_of({**marks_of(before), "device": "gpu"}, marks_of(changed), changed)
+    assert "Undo the change of settings, besides the rest: `footplate resume g-mid --set batch.micro_size=2`." in hint
+
+
 def test_a_setting_that_is_longer_only_is_not_undone() -> None:
     before, longer = config_of(), config_of(schedule={"steps": 40}, batch={"micro_size": 3})
     assert "--set batch.micro_size=2`" in hint_of(marks_of(before), marks_of(longer), longer)
