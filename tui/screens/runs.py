@@ -190,7 +190,7 @@ class RunsScreen(Screen[None]):
         row = self._row_under_cursor()
         detail = self.query_one("#detail", LinesView)
         set_title(detail, [word(row.row.name if row else "")])
-        detail.show(detail_lines(row, self.console_app.home, detail.size.width) if row else [])
+        detail.show(detail_lines(row, self.console_app.home, self.size.width - 2) if row else [])
 
     @on(DataTable.RowHighlighted)
     def _highlighted(self) -> None:
