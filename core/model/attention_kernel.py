@@ -76,15 +76,7 @@ def _merge(output: Tensor, logarithms: Tensor, further: Tensor, further_logarith
 
 
 @documents_attention.register_fake
-def _documents_attention_shapes(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    boundaries: Tensor,
-    scale: float,
-    places: Tensor | None = None,
-    key_boundaries: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+def _documents_attention_shapes(query: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return query.new_empty(query.shape), query.new_empty(query.shape[:2], dtype=_accumulator(query.dtype))
 
 
@@ -145,14 +137,7 @@ def _by_span(
 
 
 @documents_attention_backward.register_fake
-def _documents_attention_backward_shapes(
-    gradient: Tensor,
-    saved: list[Tensor],
-    boundaries: Tensor,
-    scale: float,
-    places: Tensor | None = None,
-    key_boundaries: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _documents_attention_backward_shapes(_: Tensor, saved: list[Tensor], *__: Any) -> tuple[Tensor, Tensor, Tensor]:
     query, key, value, _, _ = saved
     return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
 

@@ -116,7 +116,7 @@ def test_a_reading_that_shares_nothing_reads_whole_documents(
     model = _scored(build())
     verify_reading(model, "auto")
     model.set_attn_implementation(attention)
-    reading = Reading(packing=packing, head=head, attention=attention)  # type: ignore[arg-type]
+    reading = Reading(packing=packing, head=head, attention=attention)  # type: ignore[arg-type]  # names from lists
     right, expected = _read(model, reading, whole)
     found, gradient = _read(model, reading, share_prefixes(whole, groups))
     torch.testing.assert_close(found, right, rtol=0, atol=1e-9)

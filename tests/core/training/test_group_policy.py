@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.config.alignment import GroupRelative, Rollout
 from core.model.batch import IGNORED, packed
@@ -24,22 +23,10 @@ from core.training.advantages import group_advantages
 from core.training.group_policy import GroupPolicy, group_lessons
 from core.training.rewards import Answered
 from core.training.rollout import Prompt, ResponseBatch, RolledOut
+from tests.core.training.preference_models import tiny_model
 
 LONGEST = 9
 READING = Reading("dense", "matrix", chunk=5)
-
-
-def tiny_model(seed: int) -> LlamaForCausalLM:
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, tie_word_embeddings=True, use_cache=False,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2.0)  # as fresh ones are, they hardly tell tokens apart
-    return model
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def values_line(values: dict[str, float], width: int) -> str:
         for name in values
     )  # fmt: skip
     view.apply([Started(phase="any", steps=10, series=series)])
-    frame = Frame(request=None, latest=values, steps_per_second=0.5, tokens=900.0)  # type: ignore[arg-type]
+    frame = Frame(request=None, latest=values, steps_per_second=0.5, tokens=900.0)  # type: ignore[arg-type]  # no request
     return "".join(text.text for text, _ in head_lines(view, None, frame, width)[2].left)
 
 
